@@ -1,0 +1,2 @@
+//! The command line: QEMU's spelling for what exists.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure arithmetic of hard instructions, with every flag: numbers in, numbers and flags out.

@@ -1,0 +1,1 @@
+//! The run loop: blocks, counters, tiers, interrupts.

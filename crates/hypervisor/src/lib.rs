@@ -1,0 +1,1 @@
+//! PAPR: one hypercall table, RTAS, and the machine capabilities with ail-modes among them.

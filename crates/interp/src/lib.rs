@@ -1,0 +1,1 @@
+//! Sem on values: pre-decoded blocks, the cold tier and the oracle.

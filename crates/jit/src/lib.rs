@@ -1,0 +1,1 @@
+//! Sem on Cranelift values (an empty room with its hook table, until the JIT is built).

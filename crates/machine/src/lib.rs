@@ -1,0 +1,1 @@
+//! The pseries board: memory map, device tree, vCPU threads, reset, power.

@@ -1,0 +1,1 @@
+//! The small traits between PAPR, devices, engines and machine.

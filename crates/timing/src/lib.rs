@@ -1,0 +1,1 @@
+//! Virtual and real clock, timebase and decrementer.
