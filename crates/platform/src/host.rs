@@ -1,0 +1,72 @@
+//! Time, entropy and interrupt lines.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Frequency of the timebase.
+pub const TIMEBASE_HZ: u64 = 512_000_000;
+
+/// The partition's time. Real, or virtual (a function of retired instructions).
+pub trait Clock: Send + Sync {
+    /// The timebase, in ticks of [`TIMEBASE_HZ`]; the same on every vCPU, never running backwards.
+    fn timebase(&self) -> u64;
+
+    /// Time since 1970-01-01 00:00 UTC, as the partition's real-time clock would have it if nobody had set it.
+    fn wall_clock(&self) -> Duration;
+}
+
+/// Random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills `buffer`.
+    fn fill(&self, buffer: &mut [u8]);
+
+    /// A random doubleword.
+    fn next_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+}
+
+/// Entropy that is the same for the same seed (SplitMix64), for runs that are to be repeatable. Not for secrets.
+#[derive(Debug)]
+pub struct SeededEntropy {
+    state: Mutex<u64>,
+}
+
+impl SeededEntropy {
+    /// The stream that belongs to `seed`.
+    pub fn new(seed: u64) -> SeededEntropy {
+        SeededEntropy { state: Mutex::new(seed) }
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for chunk in buffer.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut word = *state;
+            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            word ^= word >> 31;
+            chunk.copy_from_slice(&word.to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// The external-interrupt inputs of the vCPUs: where the interrupt controller's presentation layer ends.
+pub trait ExternalInterruptLines: Send + Sync {
+    /// Sets the level of the external-interrupt input of vCPU `index`, and wakes it when that lets it run on. May be
+    /// called from any thread, with locks of the interrupt controller held: it must not call back into it.
+    fn set_external_interrupt(&self, index: usize, asserted: bool);
+}
+
+/// Interrupt sources, by XISR number, as devices drive them.
+pub trait InterruptController: Send + Sync {
+    /// Sets the level of a level-sensitive source. A number without source is ignored.
+    fn set_level(&self, xisr: u32, asserted: bool);
+
+    /// Signals a message (edge) source once. A number without source is ignored.
+    fn pulse(&self, xisr: u32);
+}
