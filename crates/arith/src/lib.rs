@@ -1,1 +1,4 @@
 //! Pure arithmetic of hard instructions, with every flag: numbers in, numbers and flags out.
+
+pub mod bcd;
+pub mod crypto;
