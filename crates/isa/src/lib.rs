@@ -1,1 +1,18 @@
-//! The instruction table of the Power ISA, and all that is generated from it: decoder, encoder, assembler, disassembler.
+//! The instruction table of the Power ISA (2.07, 3.0B, 3.1), and all that is generated from it: decoder, encoder,
+//! assembler, disassembler, coverage list, random words.
+//!
+//! There is one table, a row an instruction, in `src/rows/`, a file a chapter; [`for_each_row`] tells how a row reads
+//! and hands all of them to a macro. Rules of naming: a row is named by the base mnemonic in lower case; the forms that
+//! set CR0 (`.`) or overflow (`o`), link (`l`) or are absolute (`a`) are one row with a field; where the dot is always
+//! there, the name ends in `_`. Fields have the names that the manual gives them, see [`Fields`].
+
+mod decode;
+mod fields;
+mod row;
+mod rows;
+mod table;
+
+pub use decode::{Insn, decode, is_prefix};
+pub use fields::{Any, Field, Fields, Kind, Piece, Spec};
+pub use row::{Ends, Facility, IsaLevel, Pattern, Privilege, Row};
+pub use table::{Chapter, Op};
