@@ -1,1 +1,124 @@
-//! Virtual and real clock, timebase and decrementer.
+//! The clock: time base and wall clock, real or virtual.
+//!
+//! Time enters the machine here and nowhere else. Under the real clock the time base follows the
+//! host; under the virtual clock it follows the count of retired instructions, so that the same run
+//! sees the same times.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Ticks of the time base per second: what the device tree announces.
+pub const TIMEBASE_HZ: u64 = 512_000_000;
+/// Virtual nanoseconds that one retired instruction takes.
+pub const VIRTUAL_NS_PER_INSTRUCTION: u64 = 1;
+
+/// The source of all time of one machine.
+#[derive(Debug)]
+pub struct Clock {
+    kind: Kind,
+    /// Wall-clock time at machine start, nanoseconds since 1970.
+    start_wall_ns: u64,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Real { start: Instant },
+    Virtual { ns: AtomicU64 },
+}
+
+/// Time base ticks of a span in nanoseconds.
+pub const fn ns_to_ticks(ns: u64) -> u64 {
+    // 512 ticks a microsecond, without overflow for any span.
+    (ns / 125) * 64 + (ns % 125) * 64 / 125
+}
+
+/// Nanoseconds until `ticks` have passed, rounded up.
+pub const fn ticks_to_ns(ticks: u64) -> u64 {
+    if ticks > u64::MAX / 125 * 64 - 64 {
+        u64::MAX
+    } else {
+        (ticks / 64).saturating_mul(125) + ((ticks % 64) * 125).div_ceil(64)
+    }
+}
+
+impl Clock {
+    /// A clock that follows the host. `start_wall_ns`: wall-clock time to start from, the host's if
+    /// `None`.
+    pub fn real(start_wall_ns: Option<u64>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        Clock { kind: Kind::Real { start: Instant::now() }, start_wall_ns: start_wall_ns.unwrap_or(now) }
+    }
+
+    /// A clock that only [`Clock::advance_ns`] moves.
+    pub fn virtual_time(start_wall_ns: u64) -> Self {
+        Clock { kind: Kind::Virtual { ns: AtomicU64::new(0) }, start_wall_ns }
+    }
+
+    /// Whether time is virtual.
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.kind, Kind::Virtual { .. })
+    }
+
+    /// Nanoseconds since the machine started.
+    #[inline]
+    pub fn ns(&self) -> u64 {
+        match &self.kind {
+            Kind::Real { start } => start.elapsed().as_nanos() as u64,
+            Kind::Virtual { ns } => ns.load(Relaxed),
+        }
+    }
+
+    /// Moves virtual time on; nothing under the real clock.
+    #[inline]
+    pub fn advance_ns(&self, by: u64) {
+        if let Kind::Virtual { ns } = &self.kind {
+            ns.fetch_add(by, Relaxed);
+        }
+    }
+
+    /// The time base now, in ticks.
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        ns_to_ticks(self.ns())
+    }
+
+    /// Wall-clock time now, nanoseconds since 1970.
+    pub fn wall_ns(&self) -> u64 {
+        self.start_wall_ns.wrapping_add(self.ns())
+    }
+
+    /// How long the host must wait until the time base reaches `ticks`: zero if it has, `None` under
+    /// the virtual clock (nobody waits there).
+    pub fn wait_for(&self, ticks: u64) -> Option<Duration> {
+        if self.is_virtual() {
+            return None;
+        }
+        Some(Duration::from_nanos(ticks_to_ns(ticks.saturating_sub(self.ticks()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversions_agree() {
+        for (ns, ticks) in [(0, 0), (125, 64), (1_000_000_000, TIMEBASE_HZ), (2, 1), (1, 0)] {
+            assert_eq!(ns_to_ticks(ns), ticks);
+        }
+        for ticks in [0, 1, 63, 64, 65, 512, 1 << 40] {
+            assert!(ns_to_ticks(ticks_to_ns(ticks)) >= ticks, "{ticks}");
+            assert!(ticks == 0 || ns_to_ticks(ticks_to_ns(ticks) - 2) < ticks, "{ticks}");
+        }
+        assert!(ticks_to_ns(u64::MAX) > 1 << 62);
+    }
+
+    #[test]
+    fn virtual_time_moves_only_when_told() {
+        let c = Clock::virtual_time(5);
+        assert_eq!((c.ticks(), c.wall_ns()), (0, 5));
+        c.advance_ns(1000);
+        assert_eq!((c.ticks(), c.wall_ns()), (512, 1005));
+        assert_eq!(c.wait_for(9999), None);
+    }
+}

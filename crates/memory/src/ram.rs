@@ -1,0 +1,273 @@
+//! Guest RAM: one mapped file, the pages that hold decoded code, and the checked way in for
+//! everyone who is not an engine's fast path (devices, hypercalls, RTAS, loaders).
+
+use crate::mail::{Hub, Message};
+use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
+use std::fs::File;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+
+/// Why guest RAM could not be made or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum RamError {
+    /// A size of zero, or not a multiple of 64 KiB, or more than the host can address.
+    #[error("guest RAM of {0} bytes is not possible: it must be a multiple of 64 KiB, above 0 and at most 2^46")]
+    Size(u64),
+    /// The host refused memory.
+    #[error("the host does not give {bytes} bytes for guest RAM: {source}; use a smaller -m")]
+    Host {
+        /// Bytes asked for.
+        bytes: u64,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// An access outside of RAM.
+    #[error("real address {address:#x} + {len} bytes is outside of the {ram:#x} bytes of guest RAM")]
+    OutOfRange {
+        /// First byte.
+        address: u64,
+        /// Length in bytes.
+        len: u64,
+        /// RAM size in bytes.
+        ram: u64,
+    },
+}
+
+/// The mapping. The only owner of guest RAM; its base never moves.
+#[derive(Debug)]
+pub struct GuestRam {
+    map: memmap2::MmapRaw,
+    len: u64,
+}
+
+impl GuestRam {
+    /// `bytes` of zeroed RAM, a multiple of 64 KiB, in an anonymous file.
+    ///
+    /// # Errors
+    /// [`RamError::Size`], or [`RamError::Host`].
+    pub fn new(bytes: u64) -> Result<Self, RamError> {
+        if bytes == 0 || bytes % 0x1_0000 != 0 || bytes > 1 << 46 {
+            return Err(RamError::Size(bytes));
+        }
+        let host = |source: std::io::Error| RamError::Host { bytes, source };
+        let fd =
+            rustix::fs::memfd_create("aileron-ram", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| host(e.into()))?;
+        let file = File::from(fd);
+        file.set_len(bytes).map_err(host)?;
+        let map = memmap2::MmapOptions::new().map_raw(&file).map_err(host)?;
+        // Large pages where the host offers them: fewer host TLB misses. Refusal costs nothing.
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(GuestRam { map, len: bytes })
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Never: RAM has at least 64 KiB.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Host address of real address 0.
+    #[inline(always)]
+    pub fn base(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
+    }
+}
+
+/// Guest RAM with code tracking and the vCPUs' mailboxes: what engines and board share.
+#[derive(Debug)]
+pub struct Memory {
+    ram: GuestRam,
+    code: Box<[AtomicU8]>,
+    hub: Hub,
+}
+
+impl Memory {
+    /// RAM of `bytes` for a machine of `vcpus`.
+    ///
+    /// # Errors
+    /// See [`GuestRam::new`].
+    pub fn new(bytes: u64, vcpus: usize) -> Result<Self, RamError> {
+        let ram = GuestRam::new(bytes)?;
+        let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU8::new(0)).collect();
+        Ok(Memory { ram, code, hub: Hub::new(vcpus) })
+    }
+
+    /// The vCPUs' mailboxes.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// RAM size in bytes.
+    #[inline(always)]
+    pub fn len(&self) -> u64 {
+        self.ram.len
+    }
+
+    /// Never: RAM has at least 64 KiB.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Host address of real address 0.
+    #[inline(always)]
+    pub fn base(&self) -> *mut u8 {
+        self.ram.base()
+    }
+
+    /// Host address of `real`, if `size` bytes from there are RAM.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn host(&self, real: u64, size: u64) -> Option<*mut u8> {
+        let end = real.checked_add(size)?;
+        // SAFETY: real < len, so the pointer stays inside the mapping.
+        (end <= self.ram.len).then(|| unsafe { self.ram.base().add(real as usize) })
+    }
+
+    fn check(&self, address: u64, len: u64) -> Result<*mut u8, RamError> {
+        self.host(address, len).ok_or(RamError::OutOfRange { address, len, ram: self.ram.len })
+    }
+
+    /// Reads bytes.
+    ///
+    /// # Errors
+    /// [`RamError::OutOfRange`]; nothing was read.
+    #[allow(unsafe_code)]
+    pub fn read(&self, real: u64, buf: &mut [u8]) -> Result<(), RamError> {
+        let from = self.check(real, buf.len() as u64)?;
+        // SAFETY: the range was checked; guest RAM never overlaps `buf`. Other vCPUs may write
+        // meanwhile: the bytes are plain data and any mixture of old and new is acceptable.
+        unsafe { std::ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
+        Ok(())
+    }
+
+    /// Writes bytes. Decoded code that they replace is dropped everywhere.
+    ///
+    /// # Errors
+    /// [`RamError::OutOfRange`]; nothing was written.
+    #[allow(unsafe_code)]
+    pub fn write(&self, real: u64, buf: &[u8]) -> Result<(), RamError> {
+        let to = self.check(real, buf.len() as u64)?;
+        // SAFETY: as for `read`.
+        unsafe { std::ptr::copy_nonoverlapping(buf.as_ptr(), to, buf.len()) };
+        if !buf.is_empty() {
+            for page in real >> PAGE_SHIFT..=(real + buf.len() as u64 - 1) >> PAGE_SHIFT {
+                self.note_store(page);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a big-endian doubleword with one atomic access if it is aligned.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn read_be_u64(&self, real: u64) -> Option<u64> {
+        // SAFETY: `host` checked the range.
+        self.host(real, 8).map(|p| unsafe { access::load_u64(p) }.swap_bytes())
+    }
+
+    /// If the aligned big-endian doubleword at `real` holds `old`, stores `new`; says whether it did.
+    #[allow(unsafe_code)]
+    pub fn compare_exchange_be_u64(&self, real: u64, old: u64, new: u64) -> bool {
+        // SAFETY: `host` checked the range.
+        self.host(real, 8).is_some_and(
+            |p| unsafe { access::compare_exchange(p, 8, old.swap_bytes(), new.swap_bytes()) } == old.swap_bytes(),
+        )
+    }
+
+    /// Whether the real page holds decoded code.
+    #[inline]
+    pub fn is_code(&self, page: u64) -> bool {
+        self.code.get(page as usize).is_some_and(|c| c.load(SeqCst) != 0)
+    }
+
+    /// Says that `from` is about to decode code in the page. Returns true if write entries of other
+    /// vCPUs must be withdrawn first: the caller withdraws its own, then waits with
+    /// [`Hub::wait_for_all`], and only then reads the bytes.
+    pub fn mark_code(&self, page: u64, from: usize) -> bool {
+        let Some(flag) = self.code.get(page as usize) else { return false };
+        if flag.swap(1, SeqCst) != 0 {
+            return false;
+        }
+        self.hub.broadcast(Some(from), Message::WithdrawWrites { page });
+        true
+    }
+
+    /// Says that bytes of the page changed: decoded code of it is dropped by every vCPU at its next
+    /// block. Cheap when the page holds none.
+    #[inline]
+    pub fn note_store(&self, page: u64) {
+        if self.is_code(page) {
+            self.drop_code(page);
+        }
+    }
+
+    #[cold]
+    fn drop_code(&self, page: u64) {
+        self.code[page as usize].store(0, SeqCst);
+        self.hub.broadcast(None, Message::DropCode { page });
+    }
+
+    /// Feeds every page that is not zero to `f`, in order: what a state hash is taken of.
+    #[allow(unsafe_code)]
+    pub fn for_each_used_page(&self, mut f: impl FnMut(u64, &[u8; PAGE_SIZE as usize])) {
+        let mut buf = [0u8; PAGE_SIZE as usize];
+        for page in 0..self.ram.len >> PAGE_SHIFT {
+            // SAFETY: the page lies inside RAM; both sides are one page long.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    self.ram.base().add((page << PAGE_SHIFT) as usize),
+                    buf.as_mut_ptr(),
+                    buf.len(),
+                );
+            }
+            if buf.iter().any(|b| *b != 0) {
+                f(page << PAGE_SHIFT, &buf);
+            }
+        }
+    }
+}
+
+/// Whether an access of `size` bytes at `address` leaves its 4K page.
+#[inline(always)]
+pub const fn crosses_page(address: u64, size: u64) -> bool {
+    (address & PAGE_OFFSET) + size > PAGE_SIZE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::pending;
+
+    #[test]
+    fn wild_addresses_are_errors() {
+        let m = Memory::new(0x1_0000, 1).unwrap();
+        for (address, len) in [(0x1_0000, 1), (0xFFFF, 2), (u64::MAX, 1), (u64::MAX - 3, 8)] {
+            assert!(m.write(address, &vec![0; len]).is_err(), "{address:#x}");
+            assert!(m.host(address, len as u64).is_none());
+        }
+        m.write(0xFFFF, &[7]).unwrap();
+        let mut b = [0];
+        m.read(0xFFFF, &mut b).unwrap();
+        assert_eq!(b, [7]);
+        assert!(matches!(Memory::new(0, 1), Err(RamError::Size(0))));
+        assert!(matches!(Memory::new(1 << 60, 1), Err(RamError::Size(_))));
+    }
+
+    #[test]
+    fn a_write_to_code_tells_every_vcpu() {
+        let m = Memory::new(0x2_0000, 2).unwrap();
+        assert!(m.mark_code(3, 0));
+        assert!(!m.mark_code(3, 1), "already marked");
+        assert_eq!(m.hub().mailbox(1).take().0, [Message::WithdrawWrites { page: 3 }]);
+        m.write(0x2FFF, &[1, 2]).unwrap();
+        for v in 0..2 {
+            assert_ne!(m.hub().mailbox(v).pending() & pending::MAIL, 0);
+            assert_eq!(m.hub().mailbox(v).take().0, [Message::DropCode { page: 3 }]);
+        }
+        m.write(0x3000, &[1]).unwrap();
+        assert!(m.hub().mailbox(0).take().0.is_empty(), "told once");
+    }
+}
