@@ -17,6 +17,10 @@ pub enum Kind {
     Gpr,
     /// Floating-point register.
     Fpr,
+    /// Even general purpose register of a pair.
+    GprPair,
+    /// Even floating-point register of a pair.
+    FprPair,
     /// Vector register.
     Vr,
     /// Vector-scalar register.
@@ -195,9 +199,9 @@ fields! {
     /// General register C (VA form).
     rc_reg -> usize, RC, Gpr { RC [21 5 0] }
     /// Even register of a target pair.
-    rtp -> usize, RTp, Gpr { RTp [6 5 0] }
+    rtp -> usize, RTp, GprPair { RTp [6 5 0] }
     /// Even register of a source pair.
-    rsp -> usize, RSp, Gpr { RSp [6 5 0] }
+    rsp -> usize, RSp, GprPair { RSp [6 5 0] }
     /// Target floating-point register.
     frt -> usize, FRT, Fpr { FRT [6 5 0] }
     /// Source floating-point register.
@@ -209,13 +213,13 @@ fields! {
     /// Floating-point register C.
     frc -> usize, FRC, Fpr { FRC [21 5 0] }
     /// Even register of a target floating-point pair.
-    frtp -> usize, FRTp, Fpr { FRTp [6 5 0] }
+    frtp -> usize, FRTp, FprPair { FRTp [6 5 0] }
     /// Even register of a source floating-point pair.
-    frsp -> usize, FRSp, Fpr { FRSp [6 5 0] }
+    frsp -> usize, FRSp, FprPair { FRSp [6 5 0] }
     /// Even register of floating-point pair A.
-    frap -> usize, FRAp, Fpr { FRAp [11 5 0] }
+    frap -> usize, FRAp, FprPair { FRAp [11 5 0] }
     /// Even register of floating-point pair B.
-    frbp -> usize, FRBp, Fpr { FRBp [16 5 0] }
+    frbp -> usize, FRBp, FprPair { FRBp [16 5 0] }
     /// Target vector register.
     vrt -> usize, VRT, Vr { VRT [6 5 0] }
     /// Source vector register.
@@ -388,6 +392,110 @@ fields! {
     strm -> u32, STRM, Uint { STRM [9 2 0] }
     /// The A of `dst` (transient) and `dss` (all), and of `tend.`.
     a6 -> bool, A6, Uint { A6 [6 1 0] }
+
+    // Binary and decimal floating point.
+    /// L of `mtfsf`: the whole register.
+    l6 -> bool, L6, Uint { L6 [6 1 0] }
+    /// Mask of FPSCR fields.
+    flm -> u32, FLM, Uint { FLM [7 8 0] }
+    /// Which half of the FPSCR.
+    w -> bool, W, Uint { W [15 1 0] }
+    /// Immediate of `mtfsfi`.
+    u -> u32, U, Uint { U [16 4 0] }
+    /// Binary rounding mode of `mffscrni`.
+    rm -> u32, RM, Uint { RM [19 2 0] }
+    /// Decimal rounding mode of `mffscdrni`.
+    drm -> u32, DRM, Uint { DRM [18 3 0] }
+    /// Rounding mode control.
+    rmc -> u32, RMC, Uint { RMC [21 2 0] }
+    /// Exponent of `dquai`.
+    te -> i64, TE, Sint { TE [11 5 0] }
+    /// Sign handling of `ddedpd`.
+    sp -> u32, SP, Uint { SP [11 2 0] }
+    /// Signed operand of `denbcd`.
+    s11 -> bool, S11, Uint { S11 [11 1 0] }
+    /// Decimal shift amount.
+    shd -> u32, SHD, Uint { SHD [16 6 0] }
+    /// Data class mask, decimal.
+    dcm -> u32, DCM, Uint { DCM [16 6 0] }
+    /// Data group mask, decimal.
+    dgm -> u32, DGM, Uint { DGM [16 6 0] }
+    /// Significance of `dtstsfi`.
+    uim6 -> u32, UIM6, Uint { UIM6 [10 6 0] }
+    /// Round to odd (quad precision).
+    ro -> bool, RO, Flag { RO [31 1 0] }
+    /// Exact: set XX (`xsrqpix`).
+    ex -> bool, EX, Flag { EX [31 1 0] }
+
+    // Vectors.
+    /// Signed immediate, 5 bits (`vspltisb`).
+    sim -> i64, SIM, Sint { SIM [11 5 0] }
+    /// Unsigned immediate, 5 bits.
+    uim -> u32, UIM5, Uint { UIM5 [11 5 0] }
+    /// Unsigned immediate, 4 bits.
+    uim4 -> u32, UIM4, Uint { UIM4 [12 4 0] }
+    /// Unsigned immediate, 3 bits.
+    uim3 -> u32, UIM3, Uint { UIM3 [13 3 0] }
+    /// Unsigned immediate, 2 bits.
+    uim2 -> u32, UIM2, Uint { UIM2 [14 2 0] }
+    /// Shift in bytes (`vsldoi`).
+    shb -> u32, SHB, Uint { SHB [22 4 0] }
+    /// Shift in bits (`vsldbi`, `vsrdbi`).
+    shv -> u32, SHV3, Uint { SHV3 [23 3 0] }
+    /// Preferred sign.
+    ps -> bool, PS, Uint { PS [22 1 0] }
+    /// Which sigma function.
+    st -> bool, ST, Uint { ST [16 1 0] }
+    /// Which of the two sigmas, an element a bit.
+    six -> u32, SIX, Uint { SIX [17 4 0] }
+    /// Gather every N-th bit.
+    n -> u32, N, Uint { N [13 3 0] }
+    /// Count ones (1) or zeros (0).
+    mp -> bool, MP, Uint { MP [15 1 0] }
+    /// Byte mask immediate of `mtvsrbmi`.
+    bm -> u64, BM, Uint { bm0 [16 10 6], bm1 [11 5 1], bm2 [31 1 0] }
+    /// Shift in words (`xxsldwi`).
+    shw -> u32, SHW, Uint { SHW [22 2 0] }
+    /// Doubleword selection (`xxpermdi`).
+    dm -> u32, DM, Uint { DM [22 2 0] }
+    /// Immediate of `xxspltib`.
+    imm8 -> u32, IMM8, Uint { IMM8 [13 8 0] }
+    /// Immediate of `xxgenpcvbm` and its kin.
+    imm5 -> u32, IMM5, Uint { IMM5 [11 5 0] }
+    /// Which constant `lxvkq` loads.
+    uim_kq -> u32, UIMK, Uint { UIMK [16 5 0] }
+    /// Data class mask, vector forms: `dc || dm || dx`.
+    dcmx -> u32, DCMX, Uint { dx [11 5 0], dm [29 1 5], dc [25 1 6] }
+    /// Data class mask, scalar forms.
+    dcmx_s -> u32, DCMXs, Uint { DCMXs [9 7 0] }
+
+    // Prefixed forms.
+    /// Immediate of the prefixed splats.
+    imm32 -> u64, IMM32, Uint { im0 [-16 16 16], im1 [16 16 0] }
+    /// Which word `xxsplti32dx` writes.
+    ix -> u32, IX, Uint { IX [14 1 0] }
+    /// Selection immediate of `xxpermx`.
+    uim_x -> u32, UIMX, Uint { UIMX [-3 3 0] }
+    /// Truth table of `xxeval`.
+    imm8_x -> u32, IMM8X, Uint { IMM8X [-8 8 0] }
+    /// Mask of rows.
+    xmsk -> u32, XMSK, Uint { XMSK [-8 4 0] }
+    /// Mask of columns.
+    ymsk -> u32, YMSK, Uint { YMSK [-4 4 0] }
+    /// Mask of columns, double precision.
+    ymsk2 -> u32, YMSK2, Uint { YMSK2 [-4 2 0] }
+    /// Mask of products, 8 bits.
+    pmsk8 -> u32, PMSK8, Uint { PMSK8 [-16 8 0] }
+    /// Mask of products, 4 bits.
+    pmsk4 -> u32, PMSK4, Uint { PMSK4 [-16 4 0] }
+    /// Mask of products, 2 bits.
+    pmsk2 -> u32, PMSK2, Uint { PMSK2 [-16 2 0] }
+
+    // Transactional memory.
+    /// R of `tbegin.`: rollback only.
+    r10 -> bool, R10, Uint { R10 [10 1 0] }
+    /// Signed immediate, 5 bits (`tabortwci.`).
+    si5 -> i64, SI5, Sint { SI5 [16 5 0] }
 }
 
 /// Fields read from the word, nothing known beforehand.
