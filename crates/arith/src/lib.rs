@@ -2,3 +2,5 @@
 
 pub mod bcd;
 pub mod crypto;
+pub mod fp;
+pub mod fpscr;
