@@ -4,3 +4,4 @@ pub mod bcd;
 pub mod crypto;
 pub mod fp;
 pub mod fpscr;
+pub mod vmx_estimate;

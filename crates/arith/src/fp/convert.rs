@@ -103,7 +103,7 @@ pub fn to_integer<F: Float>(bits: F::Bits, to: Integer, rounding: Rounding) -> O
         Unpacked::Zero { .. } => outcome(0, 0),
         Unpacked::Nan { signalling, .. } => {
             let flags = fpscr::VXCVI | if signalling { fpscr::VXSNAN } else { 0 };
-            outcome(signed(to.limit(to.signed), to.signed), flags)
+            outcome(if to.signed { signed(to.limit(true), true) } else { 0 }, flags)
         }
         Unpacked::Infinity { sign } => outcome(signed(to.limit(sign), sign), fpscr::VXCVI),
         Unpacked::Finite { sign, exponent, significand } => {
