@@ -117,10 +117,21 @@ impl Tlb {
         (base, restarted)
     }
 
+    /// The first context id of a process that has one.
+    pub fn base_if_known(&self, pid: u32) -> Option<u64> {
+        self.bases.get(&pid).copied()
+    }
+
     /// The data entry that an access to `ea` in `context` would use.
     #[inline(always)]
     pub fn entry(&self, ea: u64, context: u64) -> &TlbEntry {
         &self.data[((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (DATA_ENTRIES - 1)]
+    }
+
+    /// As [`Tlb::entry`], with [`mix`] of the context at hand.
+    #[inline(always)]
+    pub fn entry_mixed(&self, ea: u64, mixed: u64) -> &TlbEntry {
+        &self.data[((ea >> PAGE_SHIFT) ^ mixed) as usize & (DATA_ENTRIES - 1)]
     }
 
     /// The data entries, for generated code.

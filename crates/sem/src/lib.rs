@@ -1,1 +1,409 @@
-//! What each instruction does, once, generic over the Sem trait; one file a chapter of the ISA.
+//! What each instruction does, once, in the words of the Power ISA, generic over [`Sem`].
+//!
+//! A row of the instruction table named `add` in chapter `fixed` has its semantics in
+//! `sem::fixed::add`: `pub fn add<S: Sem, I: Fields>(s: &mut S, i: I) -> R`. Fields of the
+//! instruction are plain integers, so `if i.rc() { .. }` is ordinary Rust. What is known only when the
+//! instruction runs (registers, memory) is a value of the engine, and a branch on it goes through the
+//! trait: there is no way to turn a value into a Rust integer, so an engine cannot cheat.
+//!
+//! Rules
+//! - **Precise**: every access of an instruction, both pages of a crossing one included, succeeds (or
+//!   is probed) before any register is written. `?` on the first failing one leaves the instruction.
+//! - Facility and privilege checks that the table can decide (MSR\[FP,VEC,VSX,PR\], FSCR) are made when
+//!   code is decoded: a semantics runs only if its instruction may. Checks that need a register's
+//!   number or content (SPRs) are made here.
+//! - What an engine can do well inline is a method of the trait. The rest is a *helper*: an
+//!   `extern "C" fn(&mut Vcpu, u64, u64, u64)`, which the interpreter calls and generated code calls too.
+
+pub mod atomic;
+pub mod branch;
+pub mod dfp;
+pub mod fixed;
+pub mod fp;
+pub mod mma;
+pub mod prefixed;
+pub mod storage;
+pub mod system;
+pub mod tm;
+pub mod vmx;
+pub mod vsx;
+pub mod vsx_fp;
+
+pub use isa::Fields;
+pub use vcpu::{R, Stop, Vcpu};
+
+/// A helper that cannot fail: three operands, one result.
+pub type Helper = extern "C" fn(&mut Vcpu, u64, u64, u64) -> u64;
+
+/// A helper that can raise an interrupt: true on success, with the result in [`Vcpu::result`]; false
+/// with [`Vcpu::exit`] set. `cia` and `ahead` are settled before it is called.
+pub type Fallible = extern "C" fn(&mut Vcpu, u64, u64, u64) -> bool;
+
+/// Turns a `fn(&mut Vcpu, ..) -> R<u64>` body into what a [`Fallible`] returns.
+pub fn fallible(vcpu: &mut Vcpu, body: impl FnOnce(&mut Vcpu) -> R<u64>) -> bool {
+    match body(vcpu) {
+        Ok(result) => {
+            vcpu.result = result;
+            true
+        }
+        Err(Stop) => false,
+    }
+}
+
+/// Width of a memory access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Width {
+    /// 1 byte.
+    Byte = 1,
+    /// 2 bytes.
+    Half = 2,
+    /// 4 bytes.
+    Word = 4,
+    /// 8 bytes.
+    Double = 8,
+}
+
+impl Width {
+    /// Bytes.
+    pub const fn bytes(self) -> u32 {
+        self as u32
+    }
+    /// Bits.
+    pub const fn bits(self) -> u32 {
+        8 * self as u32
+    }
+}
+
+/// Registers that hold a 64-bit value and are read and written as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reg {
+    /// Link register.
+    Lr,
+    /// Count register.
+    Ctr,
+    /// Target address register.
+    Tar,
+}
+
+/// One-bit parts of XER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the manual's names
+pub enum XerBit {
+    So,
+    Ov,
+    Ov32,
+    Ca,
+    Ca32,
+}
+
+/// Where a branch goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<L> {
+    /// `cia` plus a displacement.
+    Relative(i64),
+    /// A constant effective address (AA=1).
+    Absolute(u64),
+    /// A value; its two low bits are already zero.
+    Indirect(L),
+}
+
+/// Strength of a memory barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// `hwsync`, `ptesync`: everything before everything after. `ptesync` waits for invalidations through a helper.
+    Full,
+    /// `lwsync`, `eieio`, `isync`: an ordering point for the compiler; the host orders the rest.
+    Light,
+}
+
+/// Lane width of a vector operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Lane {
+    B,
+    H,
+    W,
+    D,
+    Q,
+}
+
+/// Vector operations on two operands, lane by lane, modulo unless named otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum VecOp {
+    And,
+    Or,
+    Xor,
+    Andc,
+    Orc,
+    Nor,
+    Nand,
+    Eqv,
+    Add(Lane),
+    Sub(Lane),
+    Mul(Lane),
+    MinSigned(Lane),
+    MinUnsigned(Lane),
+    MaxSigned(Lane),
+    MaxUnsigned(Lane),
+    /// All ones where equal.
+    Equal(Lane),
+    /// All ones where the first is greater, signed.
+    GreaterSigned(Lane),
+    /// All ones where the first is greater, unsigned.
+    GreaterUnsigned(Lane),
+    /// Shift counts are the second operand's lanes, modulo the lane width.
+    ShiftLeft(Lane),
+    ShiftRight(Lane),
+    ShiftRightAlgebraic(Lane),
+    RotateLeft(Lane),
+    /// Average, rounded up.
+    AverageSigned(Lane),
+    AverageUnsigned(Lane),
+}
+
+/// An engine, as a semantics sees it. All integer arithmetic is modulo 2^64 on [`Sem::Long`].
+///
+/// Bit numbering of methods that take a number of a CR bit or field is the manual's.
+pub trait Sem: Sized {
+    /// A truth value.
+    type Bool: Copy;
+    /// A 64-bit integer.
+    type Long: Copy;
+    /// A 128-bit vector-scalar register value, host order: the manual's bit 0 is the most significant.
+    type Vec: Copy;
+
+    // --- the block's constants ---
+
+    /// MSR\[SF\].
+    fn mode_64(&self) -> bool;
+    /// MSR\[PR\].
+    fn problem_state(&self) -> bool;
+    /// MSR\[LE\].
+    fn little_endian(&self) -> bool;
+    /// The CPU model's architecture level.
+    fn level(&self) -> isa::IsaLevel;
+
+    // --- constants and arithmetic ---
+
+    /// A constant.
+    fn long(&mut self, v: u64) -> Self::Long;
+    /// `a + b`.
+    fn add(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// `a - b`.
+    fn sub(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Low half of the product.
+    fn mul(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// High half of the unsigned product.
+    fn mulhu(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// High half of the signed product.
+    fn mulhs(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Unsigned quotient; 0 if `b` is 0.
+    fn divu(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Signed quotient; 0 if `b` is 0 or the quotient overflows.
+    fn divs(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Unsigned remainder; 0 if `b` is 0.
+    fn remu(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Signed remainder; 0 if `b` is 0 or the quotient overflows.
+    fn rems(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Bitwise and.
+    fn and(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Bitwise or.
+    fn or(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Bitwise exclusive or.
+    fn xor(&mut self, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// Bitwise complement.
+    fn not(&mut self, a: Self::Long) -> Self::Long;
+    /// Shift left; the count is taken modulo 64.
+    fn shl(&mut self, a: Self::Long, n: Self::Long) -> Self::Long;
+    /// Shift right; the count is taken modulo 64.
+    fn shr(&mut self, a: Self::Long, n: Self::Long) -> Self::Long;
+    /// Shift right algebraic; the count is taken modulo 64.
+    fn sar(&mut self, a: Self::Long, n: Self::Long) -> Self::Long;
+    /// Rotate left; the count is taken modulo 64.
+    fn rotl(&mut self, a: Self::Long, n: Self::Long) -> Self::Long;
+    /// Rotates the low word left by the count modulo 32; the result is zero-extended.
+    fn rotl32(&mut self, a: Self::Long, n: Self::Long) -> Self::Long;
+    /// Leading zeros; 64 for 0.
+    fn clz(&mut self, a: Self::Long) -> Self::Long;
+    /// Trailing zeros; 64 for 0.
+    fn ctz(&mut self, a: Self::Long) -> Self::Long;
+    /// Ones.
+    fn popcnt(&mut self, a: Self::Long) -> Self::Long;
+    /// Reverses the eight bytes.
+    fn bswap(&mut self, a: Self::Long) -> Self::Long;
+    /// Keeps the low `bits` (8, 16, 32), zero-extended.
+    fn zext(&mut self, a: Self::Long, bits: u32) -> Self::Long;
+    /// Keeps the low `bits` (8, 16, 32), sign-extended.
+    fn sext(&mut self, a: Self::Long, bits: u32) -> Self::Long;
+
+    // --- truth ---
+
+    /// A constant.
+    fn bool(&mut self, b: bool) -> Self::Bool;
+    /// `a == b`.
+    fn eq(&mut self, a: Self::Long, b: Self::Long) -> Self::Bool;
+    /// `a < b`, unsigned.
+    fn ltu(&mut self, a: Self::Long, b: Self::Long) -> Self::Bool;
+    /// `a < b`, signed.
+    fn lts(&mut self, a: Self::Long, b: Self::Long) -> Self::Bool;
+    /// Both.
+    fn both(&mut self, a: Self::Bool, b: Self::Bool) -> Self::Bool;
+    /// Either, or both.
+    fn either(&mut self, a: Self::Bool, b: Self::Bool) -> Self::Bool;
+    /// Exactly one.
+    fn differ(&mut self, a: Self::Bool, b: Self::Bool) -> Self::Bool;
+    /// Negation.
+    fn is_not(&mut self, a: Self::Bool) -> Self::Bool;
+    /// `c ? a : b`; both are evaluated.
+    fn select(&mut self, c: Self::Bool, a: Self::Long, b: Self::Long) -> Self::Long;
+    /// 1 or 0.
+    fn from_bool(&mut self, b: Self::Bool) -> Self::Long;
+    /// `a != 0`.
+    fn nonzero(&mut self, a: Self::Long) -> Self::Bool {
+        let zero = self.long(0);
+        let z = self.eq(a, zero);
+        self.is_not(z)
+    }
+    /// Runs `then` if `c` is true.
+    fn if_(&mut self, c: Self::Bool, then: impl FnOnce(&mut Self) -> R) -> R;
+
+    // --- registers ---
+
+    /// General purpose register `n`.
+    fn gpr(&mut self, n: u32) -> Self::Long;
+    /// Sets general purpose register `n`.
+    fn set_gpr(&mut self, n: u32, v: Self::Long);
+    /// A whole register.
+    fn reg(&mut self, r: Reg) -> Self::Long;
+    /// Sets a whole register.
+    fn set_reg(&mut self, r: Reg, v: Self::Long);
+    /// A bit of XER.
+    fn xer(&mut self, b: XerBit) -> Self::Bool;
+    /// Sets a bit of XER.
+    fn set_xer(&mut self, b: XerBit, v: Self::Bool);
+    /// Condition register bit `n` (0..=31).
+    fn cr_bit(&mut self, n: u32) -> Self::Bool;
+    /// Sets condition register bit `n`.
+    fn set_cr_bit(&mut self, n: u32, v: Self::Bool);
+    /// Condition register field `n` as LT=8 GT=4 EQ=2 SO=1.
+    fn cr_field(&mut self, n: u32) -> Self::Long;
+    /// Sets condition register field `n` to the low four bits of `v`.
+    fn set_cr_field(&mut self, n: u32, v: Self::Long);
+    /// Condition register field `n` = LT, GT or EQ of a signed comparison, and XER\[SO\].
+    fn compare_signed(&mut self, n: u32, a: Self::Long, b: Self::Long);
+    /// Condition register field `n` = LT, GT or EQ of an unsigned comparison, and XER\[SO\].
+    fn compare_unsigned(&mut self, n: u32, a: Self::Long, b: Self::Long);
+    /// Vector-scalar register `n` (VRs are 32..=63).
+    fn vsr(&mut self, n: u32) -> Self::Vec;
+    /// Sets vector-scalar register `n`.
+    fn set_vsr(&mut self, n: u32, v: Self::Vec);
+    /// Doubleword 0 (upper half) of VSR `n`: FPR `n` for n below 32.
+    fn vsr_hi(&mut self, n: u32) -> Self::Long;
+    /// Sets VSR `n` to doublewords `hi`, `lo`.
+    fn set_vsr_pair(&mut self, n: u32, hi: Self::Long, lo: Self::Long);
+    /// Both doublewords of a vector, upper first.
+    fn vec_halves(&mut self, v: Self::Vec) -> (Self::Long, Self::Long);
+    /// A vector of two doublewords, upper first.
+    fn vec_from_halves(&mut self, hi: Self::Long, lo: Self::Long) -> Self::Vec;
+    /// A constant vector.
+    fn vec_const(&mut self, v: u128) -> Self::Vec;
+    /// A lane-wise operation.
+    fn vec_op(&mut self, op: VecOp, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+
+    // --- memory ---
+
+    /// Loads, zero-extended, in guest byte order. The address is already wrapped ([`Sem::ea`]).
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn load(&mut self, ea: Self::Long, width: Width) -> R<Self::Long>;
+    /// Stores the low part of `v` in guest byte order.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    fn store(&mut self, ea: Self::Long, width: Width, v: Self::Long) -> R;
+    /// Loads a quadword in guest byte order: in big-endian order byte 0 of storage becomes the most
+    /// significant byte, in little-endian order the least significant.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn load_quad(&mut self, ea: Self::Long) -> R<Self::Vec>;
+    /// Stores a quadword in guest byte order.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    fn store_quad(&mut self, ea: Self::Long, v: Self::Vec) -> R;
+    /// Makes sure that `bytes` from `ea` can be loaded (or stored): for instructions of several accesses.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn probe(&mut self, ea: Self::Long, bytes: u64, store: bool) -> R;
+    /// A memory barrier.
+    fn fence(&mut self, f: Fence);
+
+    // --- control ---
+
+    /// Address of this instruction.
+    fn cia(&mut self) -> Self::Long;
+    /// Goes to `target`.
+    fn branch(&mut self, target: Target<Self::Long>);
+    /// Goes to `target` if `c`, else to the next instruction.
+    fn branch_if(&mut self, c: Self::Bool, target: Target<Self::Long>);
+    /// Leaves the instruction with a program interrupt for `cause` ([`cpu::bits::srr1`]) if `c`.
+    ///
+    /// # Errors
+    /// [`Stop`] if it does.
+    fn program_if(&mut self, c: Self::Bool, cause: u64) -> R;
+    /// Leaves the instruction with a program interrupt.
+    ///
+    /// # Errors
+    /// Always [`Stop`].
+    fn program(&mut self, cause: u64) -> R;
+
+    // --- helpers ---
+
+    /// Calls a helper that cannot fail.
+    fn call(&mut self, f: Helper, a: Self::Long, b: Self::Long, c: Self::Long) -> Self::Long;
+    /// Calls a helper that can raise an interrupt. Settles `cia` and the count first.
+    ///
+    /// # Errors
+    /// [`Stop`] if it did.
+    fn try_call(&mut self, f: Fallible, a: Self::Long, b: Self::Long, c: Self::Long) -> R<Self::Long>;
+    /// As [`Sem::try_call`], for a helper that changes NIA or MSR itself (`rfid`, `mtmsrd`, `sc`, ..):
+    /// `state.nia` is the next instruction when it is called, and where the engine goes on is what
+    /// it left there. Only for rows that end a block.
+    ///
+    /// # Errors
+    /// [`Stop`] if the helper raised an interrupt.
+    fn context_call(&mut self, f: Fallible, a: Self::Long, b: Self::Long, c: Self::Long) -> R;
+
+    // --- derived ---
+
+    /// (RA|0): register `ra`, or 0 if the field is 0.
+    fn ra_or_zero<I: Fields>(&mut self, i: I) -> Self::Long {
+        if i.ra_is_0() { self.long(0) } else { self.gpr(i.ra()) }
+    }
+    /// `base + displacement`, wrapped to 32 bits outside of 64-bit mode.
+    fn ea(&mut self, base: Self::Long, displacement: Self::Long) -> Self::Long {
+        let ea = self.add(base, displacement);
+        if self.mode_64() { ea } else { self.zext(ea, 32) }
+    }
+    /// CR0 from a result, as Rc=1 asks (the low word outside of 64-bit mode).
+    fn record(&mut self, result: Self::Long) {
+        let zero = self.long(0);
+        let v = if self.mode_64() { result } else { self.sext(result, 32) };
+        self.compare_signed(0, v, zero);
+    }
+    /// Sets OV and OV32, and SO if `ov`.
+    fn set_overflow(&mut self, ov: Self::Bool, ov32: Self::Bool) {
+        self.set_xer(XerBit::Ov, ov);
+        if self.level() >= isa::IsaLevel::V3_0 {
+            self.set_xer(XerBit::Ov32, ov32);
+        }
+        let so = self.xer(XerBit::So);
+        let so = self.either(so, ov);
+        self.set_xer(XerBit::So, so);
+    }
+}

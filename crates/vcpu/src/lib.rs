@@ -1,1 +1,269 @@
-//! What an engine's pinned register points to: state, TLB, mailbox, budget, in one fixed layout; the exits of an engine.
+//! What an engine's pinned register points to: architected state, TLB, mailbox, budget, in one fixed
+//! layout; the slow paths of memory accesses; special purpose registers; the exits of an engine.
+//!
+//! A [`Vcpu`] belongs to one thread at a time. What other threads tell it comes through its mailbox
+//! (see [`memory::mail`]); [`Vcpu::serve_mail`] acts on it.
+
+pub mod access;
+pub mod context;
+pub mod interrupts;
+pub mod observer;
+pub mod reservation;
+pub mod spr;
+pub mod time;
+
+pub use observer::{Observer, Silent};
+
+use cpu::bits::msr;
+use cpu::{CpuModel, Interrupt, State};
+use memory::mail::{Invalidation, Mailbox, Message, pending};
+use memory::radix::ProcessTable;
+use memory::{Memory, Tlb};
+use std::sync::Arc;
+use timing::Clock;
+
+/// A semantics stopped: [`Vcpu::exit`] says why. No register of the instruction was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop;
+
+/// What a semantics returns.
+pub type R<T = ()> = Result<T, Stop>;
+
+/// Why an engine left the run of instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Go on at NIA.
+    Next,
+    /// Take this interrupt.
+    Interrupt(Interrupt),
+    /// `sc 1`: NIA is behind it, r3 and up hold the call.
+    Hypercall,
+}
+
+/// What the engine must do about decoded code before it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeEvent {
+    /// The real page's decoded code is stale.
+    DropPage(u64),
+    /// Look-ups by effective address within this page are stale: context base and page.
+    ForgetPage {
+        /// First context id of the process.
+        base: u64,
+        /// Effective address of the page.
+        ea: u64,
+        /// log2 of the page size in bytes.
+        shift: u32,
+    },
+    /// All look-ups by effective address are stale.
+    ForgetAll,
+}
+
+/// One vCPU.
+#[repr(C)]
+pub struct Vcpu {
+    /// Architected registers.
+    pub state: State,
+    /// Instructions that may still be retired before the engine must look up: blocks subtract their
+    /// length at their head; below zero the engine leaves.
+    pub budget: i64,
+    /// Context ids of data accesses, by bit 0 of the effective address.
+    pub data_context: [u64; 2],
+    /// Their shares of the TLB index.
+    pub data_mix: [u64; 2],
+    /// Context ids of instruction fetches, by bit 0 of the effective address.
+    pub fetch_context: [u64; 2],
+    /// What of MSR, FSCR and the debug registers decoded code depends on: see [`context::mode`].
+    pub mode: u32,
+    /// Bits of [`pending`] that call the vCPU away as MSR stands.
+    pub pending_mask: u32,
+    /// Host address of real address 0.
+    pub ram_base: *mut u8,
+    /// Data and instruction TLB.
+    pub tlb: Tlb,
+    /// Address of the current instruction. Settled before any helper that may look at it.
+    pub cia: u64,
+    /// Instructions already counted in `budget` but not yet retired, the current one included.
+    pub ahead: i64,
+    /// Why the last run ended.
+    pub exit: Exit,
+    /// Result of a helper that can fail.
+    pub result: u64,
+    /// The reservation of `larx`.
+    pub reservation: reservation::Reservation,
+    /// First context id of the current process, and of process 0.
+    pub(crate) bases: [u64; 2],
+    /// Time base value at which the decrementer goes below zero.
+    pub(crate) decrementer_expires: u64,
+    /// Virtual clock: ns at the start of the slice, and the budget it started with.
+    pub(crate) slice: time::Slice,
+    /// The registered process table.
+    pub process_table: ProcessTable,
+    /// CPU model.
+    pub model: &'static CpuModel,
+    /// Index of this vCPU, and of its mailbox.
+    pub index: usize,
+    /// RAM and mailboxes.
+    pub memory: Arc<Memory>,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// Who listens.
+    pub observer: Arc<dyn Observer>,
+    /// Invalidations posted by this vCPU for which it has not waited yet.
+    pub unacknowledged: bool,
+    /// What the engine must do about decoded code.
+    pub code_events: Vec<CodeEvent>,
+    /// Source of `darn`, `H_RANDOM` has its own.
+    pub random: u64,
+}
+
+// SAFETY: the only raw pointer is `ram_base`, derived from `memory`, which is Send + Sync and outlives it.
+#[allow(unsafe_code)]
+unsafe impl Send for Vcpu {}
+
+impl std::fmt::Debug for Vcpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vcpu").field("index", &self.index).field("nia", &self.state.nia).finish_non_exhaustive()
+    }
+}
+
+impl Vcpu {
+    /// A vCPU as after partition reset: stopped, big-endian, 32-bit, translation off.
+    pub fn new(
+        index: usize,
+        model: &'static CpuModel,
+        memory: Arc<Memory>,
+        clock: Arc<Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let mut vcpu = Vcpu {
+            state: State::default(),
+            budget: 0,
+            data_context: [0; 2],
+            data_mix: [0; 2],
+            fetch_context: [0; 2],
+            mode: 0,
+            pending_mask: 0,
+            ram_base: memory.base(),
+            tlb: Tlb::default(),
+            cia: 0,
+            ahead: 0,
+            exit: Exit::Next,
+            result: 0,
+            reservation: reservation::Reservation::default(),
+            bases: [0; 2],
+            decrementer_expires: 0,
+            slice: time::Slice::default(),
+            process_table: ProcessTable::default(),
+            model,
+            index,
+            memory,
+            clock,
+            observer,
+            unacknowledged: false,
+            code_events: Vec::new(),
+            random: 0x9E37_79B9_7F4A_7C15 ^ index as u64,
+        };
+        vcpu.reset();
+        vcpu
+    }
+
+    /// Back to the state after partition reset.
+    pub fn reset(&mut self) {
+        self.state =
+            State { msr: msr::ME | msr::FP, lpcr: self.model.lpcr_reset, pir: self.index as u32, ..State::default() };
+        self.state.spr.ppr = 0x000C_0000_0000_0000;
+        self.state.spr.ctrl = 1;
+        self.state.spr.uamor = 0;
+        self.process_table = ProcessTable::default();
+        self.reservation = reservation::Reservation::default();
+        self.decrementer_expires = self.time_base().wrapping_add(u64::from(u32::MAX >> 1));
+        self.mailbox().lower(
+            pending::DECREMENTER | pending::EXTERNAL | pending::DOORBELL | pending::SYSTEM_RESET | pending::PROD,
+        );
+        self.invalidate(Invalidation::All);
+        self.code_events.push(CodeEvent::ForgetAll);
+        self.exit = Exit::Next;
+        self.refresh_context();
+    }
+
+    /// This vCPU's mailbox.
+    #[inline(always)]
+    pub fn mailbox(&self) -> &Mailbox {
+        self.memory.hub().mailbox(self.index)
+    }
+
+    /// Whether the engine must leave its run of blocks now.
+    #[inline(always)]
+    pub fn called_away(&self) -> bool {
+        self.mailbox().pending() & self.pending_mask != 0
+    }
+
+    /// Acts on every message in the mailbox.
+    pub fn serve_mail(&mut self) {
+        let (messages, number) = self.mailbox().take();
+        for message in messages {
+            match message {
+                Message::Invalidate(what) => self.invalidate(what),
+                Message::WithdrawWrites { page } => self.tlb.withdraw_writes(page),
+                Message::DropCode { page } => self.code_events.push(CodeEvent::DropPage(page)),
+                Message::UpdateLpcr { mask, value } => {
+                    let new = self.state.lpcr & !mask | value & mask;
+                    self.set_lpcr(new);
+                }
+                Message::ProcessTable { base, size_bytes } => {
+                    self.process_table = ProcessTable { base, size_bytes };
+                    self.invalidate(Invalidation::All);
+                }
+            }
+        }
+        self.mailbox().mark_served(number);
+    }
+
+    /// Waits until every other vCPU has seen what this one posted; serves its own mailbox meanwhile.
+    pub fn wait_for_all(&mut self) {
+        let memory = self.memory.clone();
+        memory.hub().wait_for_all(Some(self.index), || {
+            if self.mailbox().pending() & pending::MAIL != 0 {
+                self.serve_mail();
+            }
+        });
+        self.unacknowledged = false;
+    }
+
+    /// Sets LPCR, within what the model has.
+    pub fn set_lpcr(&mut self, value: u64) {
+        self.state.lpcr = value & self.model.lpcr_mask;
+        self.refresh_decrementer();
+    }
+
+    /// Forgets translations, here only.
+    pub fn invalidate(&mut self, what: Invalidation) {
+        let base = match what {
+            Invalidation::Page { pid, .. } => self.tlb.base_if_known(pid),
+            _ => None,
+        };
+        let changed = self.tlb.invalidate(what);
+        match what {
+            Invalidation::Page { ea, shift, .. } => {
+                if let Some(base) = base {
+                    self.code_events.push(CodeEvent::ForgetPage { base, ea, shift });
+                }
+            }
+            Invalidation::All => self.code_events.push(CodeEvent::ForgetAll),
+            // Retired ids never match again: nothing to forget.
+            Invalidation::Process { .. } => {}
+        }
+        if changed {
+            self.reload_bases();
+        }
+    }
+
+    /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_all`] waits for them.
+    pub fn invalidate_everywhere(&mut self, what: Invalidation) {
+        self.invalidate(what);
+        if self.memory.hub().len() > 1 {
+            self.memory.hub().broadcast(Some(self.index), Message::Invalidate(what));
+            self.unacknowledged = true;
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Loads, stores and fetches by effective address: the inline TLB hit, and the slow path with walk,
+//! page crossing, watchpoints and pages that hold decoded code.
+
+use crate::context::mode;
+use crate::{R, Vcpu};
+use cpu::bits::{dawrx, dsisr, lpcr, msr, srr1};
+use cpu::{Interrupt, Vector};
+use memory::radix::{self, Access, Authority, Fault};
+use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
+
+/// Real mode ignores the four high bits of an effective address (Power ISA 3.0B, Book III, 5.7.3).
+const REAL_MASK: u64 = 0x0FFF_FFFF_FFFF_FFFF;
+
+/// A data access of at most 16 bytes, translated: one piece, or two where it crosses a page.
+#[derive(Debug, Clone, Copy)]
+struct Pieces {
+    first: *mut u8,
+    first_len: usize,
+    second: *mut u8,
+    reals: [u64; 2],
+}
+
+impl Vcpu {
+    /// Whether guest storage is little-endian now.
+    #[inline(always)]
+    pub fn little_endian(&self) -> bool {
+        self.mode & mode::LE != 0
+    }
+
+    /// Between host order (little-endian) and guest order, for the low `size` bytes.
+    #[inline(always)]
+    pub fn guest_order(&self, value: u128, size: u32) -> u128 {
+        if self.little_endian() { value } else { value.swap_bytes() >> (128 - 8 * size) }
+    }
+
+    #[inline(always)]
+    fn swap_if_big(&self, value: u64, size: u32) -> u64 {
+        if self.little_endian() { value } else { value.swap_bytes() >> (64 - 8 * size) }
+    }
+
+    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn load(&mut self, ea: u64, size: u32) -> R<u64> {
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        if entry.read == (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
+            let host = ea.wrapping_add(entry.addend) as *const u8;
+            // SAFETY: a TLB entry's addend leads into the RAM page of its tag, and the tag covers the last byte.
+            let raw = unsafe {
+                match size {
+                    1 => access::load_u8(host),
+                    2 => access::load_u16(host),
+                    4 => access::load_u32(host),
+                    _ => access::load_u64(host),
+                }
+            };
+            return Ok(self.swap_if_big(raw, size));
+        }
+        self.load_slow(ea, size)
+    }
+
+    /// Stores the low `size` (1, 2, 4, 8) bytes of `value` in guest byte order.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn store(&mut self, ea: u64, size: u32, value: u64) -> R {
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        if entry.write == (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
+            let host = ea.wrapping_add(entry.addend) as *mut u8;
+            let raw = self.swap_if_big(value, size);
+            // SAFETY: as in `load`; a write tag exists for pages without decoded code only.
+            unsafe {
+                match size {
+                    1 => access::store_u8(host, raw),
+                    2 => access::store_u16(host, raw),
+                    4 => access::store_u32(host, raw),
+                    _ => access::store_u64(host, raw),
+                }
+            }
+            return Ok(());
+        }
+        self.store_slow(ea, size, value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slow(&mut self, ea: u64, size: u32) -> R<u64> {
+        let mut bytes = [0u8; 8];
+        self.read_guest(ea, &mut bytes[..size as usize])?;
+        Ok(self.swap_if_big(u64::from_le_bytes(bytes), size))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slow(&mut self, ea: u64, size: u32, value: u64) -> R {
+        let raw = self.swap_if_big(value, size);
+        self.write_guest(ea, &raw.to_le_bytes()[..size as usize])
+    }
+
+    /// Loads 16 bytes in guest byte order: the value of a quadword.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn load_quad(&mut self, ea: u64) -> R<u128> {
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        let raw = if entry.read == (ea.wrapping_add(15)) & !PAGE_OFFSET | context {
+            // SAFETY: as in `load`.
+            unsafe { access::load_u128(ea.wrapping_add(entry.addend) as *const u8) }
+        } else {
+            let mut bytes = [0u8; 16];
+            self.read_guest(ea, &mut bytes)?;
+            u128::from_le_bytes(bytes)
+        };
+        Ok(self.guest_order(raw, 16))
+    }
+
+    /// Stores 16 bytes in guest byte order.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn store_quad(&mut self, ea: u64, value: u128) -> R {
+        let raw = self.guest_order(value, 16);
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        if entry.write == (ea.wrapping_add(15)) & !PAGE_OFFSET | context {
+            // SAFETY: as in `store`.
+            unsafe { access::store_u128(ea.wrapping_add(entry.addend) as *mut u8, raw) };
+            return Ok(());
+        }
+        self.write_guest(ea, &raw.to_le_bytes())
+    }
+
+    /// Reads up to 16 bytes of guest storage in address order. All are translated first.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    #[allow(unsafe_code)]
+    pub fn read_guest(&mut self, ea: u64, bytes: &mut [u8]) -> R {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let p = self.pieces(ea, bytes.len(), Access::Load)?;
+        let (head, tail) = bytes.split_at_mut(p.first_len);
+        // SAFETY: the pieces were translated to RAM with room for their lengths.
+        unsafe {
+            copy_from_guest(p.first, head);
+            copy_from_guest(p.second, tail);
+        }
+        Ok(())
+    }
+
+    /// Writes up to 16 bytes of guest storage in address order. All are translated before one is written.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    #[allow(unsafe_code)]
+    pub fn write_guest(&mut self, ea: u64, bytes: &[u8]) -> R {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let p = self.pieces(ea, bytes.len(), Access::Store)?;
+        let (head, tail) = bytes.split_at(p.first_len);
+        // SAFETY: the pieces were translated to RAM with room for their lengths.
+        unsafe {
+            copy_to_guest(p.first, head);
+            copy_to_guest(p.second, tail);
+        }
+        self.memory.note_store(p.reals[0] >> PAGE_SHIFT);
+        if !tail.is_empty() {
+            self.memory.note_store(p.reals[1] >> PAGE_SHIFT);
+        }
+        Ok(())
+    }
+
+    /// Translates `size` bytes of data that are to be accessed later by this instruction, so that no
+    /// register is written before every access is known to succeed.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    pub fn probe(&mut self, ea: u64, size: u64, access: Access) -> R {
+        let mut at = ea;
+        let mut left = size;
+        while left > 0 {
+            let here = left.min(PAGE_SIZE - (at & PAGE_OFFSET));
+            self.data_address(at, here, access)?;
+            at = at.wrapping_add(here);
+            left -= here;
+        }
+        Ok(())
+    }
+
+    fn pieces(&mut self, ea: u64, len: usize, access: Access) -> R<Pieces> {
+        let first_len = len.min((PAGE_SIZE - (ea & PAGE_OFFSET)) as usize);
+        let (first, real) = self.data_address(ea, first_len as u64, access)?;
+        let mut p = Pieces { first, first_len, second: first, reals: [real; 2] };
+        if first_len < len {
+            let next = self.wrap_ea(ea.wrapping_add(first_len as u64));
+            (p.second, p.reals[1]) = self.data_address(next, (len - first_len) as u64, access)?;
+        }
+        Ok(p)
+    }
+
+    /// Effective addresses wrap at 32 bits outside of 64-bit mode.
+    #[inline(always)]
+    pub fn wrap_ea(&self, ea: u64) -> u64 {
+        if self.mode & mode::SF != 0 { ea } else { ea & 0xFFFF_FFFF }
+    }
+
+    /// Host and real address of data within one 4K page. Fills the TLB.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    pub fn data_address(&mut self, ea: u64, size: u64, access: Access) -> R<(*mut u8, u64)> {
+        let quadrant = (ea >> 63) as usize;
+        let context = self.data_context[quadrant];
+        let page = ea & !PAGE_OFFSET;
+        let entry = *self.tlb.entry_mixed(ea, self.data_mix[quadrant]);
+        let tag = if access == Access::Store { entry.write } else { entry.read };
+        if tag == page | context {
+            return Ok((ea.wrapping_add(entry.addend) as *mut u8, entry.real | ea & PAGE_OFFSET));
+        }
+        self.check_watchpoints(ea, size, access)?;
+        let translated = self.state.msr & msr::DR != 0;
+        let (real, read, write, cacheable) = if translated {
+            match self.walk(ea, access) {
+                // A page in quadrant 3 that is not privileged obeys AMR, which its context does not say.
+                Ok(leaf) => (leaf.real, leaf.read, leaf.write, leaf.privileged || quadrant == 0),
+                Err(Fault::Segment) => {
+                    return self.raise(Interrupt::new(Vector::DataSegment, self.cia).with_dar(ea));
+                }
+                Err(Fault::Data(bits)) => {
+                    return self.raise(Interrupt::new(Vector::DataStorage, self.cia).with_dar(ea).with_dsisr(bits));
+                }
+                Err(Fault::Instruction(_)) => unreachable!("a data access has no instruction fault"),
+            }
+        } else {
+            (ea & REAL_MASK, true, true, true)
+        };
+        let Some(host) = self.memory.host(real & !PAGE_OFFSET, PAGE_SIZE) else {
+            return self.bad_real_address(ea);
+        };
+        if cacheable && !self.page_is_watched(page) {
+            let write = write && !self.memory.is_code(real >> PAGE_SHIFT);
+            // A walk for one kind of access must not take away the other's entry of the same page.
+            let addend = (host as u64).wrapping_sub(page);
+            self.tlb.fill(ea, context, read, write, addend, real);
+            // Code may have been marked between the look and the fill; its withdrawal message may
+            // have been served before the fill.
+            if write && self.memory.is_code(real >> PAGE_SHIFT) {
+                self.tlb.withdraw_writes(real >> PAGE_SHIFT);
+            }
+        }
+        let offset = (ea & PAGE_OFFSET) as usize;
+        Ok((host.wrapping_add(offset), real))
+    }
+
+    fn walk(&self, ea: u64, access: Access) -> Result<radix::Leaf, Fault> {
+        let who = Authority {
+            problem: self.state.msr & msr::PR != 0,
+            amr: self.state.spr.amr,
+            iamr: self.state.spr.iamr,
+            pid: self.state.spr.pid,
+        };
+        if self.state.lpcr & lpcr::HR == 0 {
+            // Hash translation is not there: nothing is mapped.
+            return Err(match access {
+                Access::Fetch => Fault::Instruction(srr1::ISI_NO_TRANSLATION),
+                Access::Load => Fault::Data(dsisr::NO_TRANSLATION),
+                Access::Store => Fault::Data(dsisr::NO_TRANSLATION | dsisr::STORE),
+            });
+        }
+        radix::translate(&self.memory, self.process_table, ea, access, who)
+    }
+
+    /// Real address that instructions at `ea` are fetched from.
+    ///
+    /// # Errors
+    /// The fetch's interrupt, with `ea` as the address to return to.
+    pub fn fetch_address(&mut self, ea: u64) -> R<u64> {
+        if self.state.msr & msr::IR == 0 {
+            let real = ea & REAL_MASK;
+            if self.memory.host(real & !PAGE_OFFSET, PAGE_SIZE).is_none() {
+                self.cia = ea;
+                return self.bad_real_address(ea);
+            }
+            return Ok(real);
+        }
+        let context = self.fetch_context[(ea >> 63) as usize];
+        if let Some(real) = self.tlb.fetch(ea, context) {
+            return Ok(real | ea & PAGE_OFFSET);
+        }
+        match self.walk(ea, Access::Fetch) {
+            Ok(leaf) => {
+                if self.memory.host(leaf.real & !PAGE_OFFSET, PAGE_SIZE).is_none() {
+                    self.cia = ea;
+                    return self.bad_real_address(ea);
+                }
+                self.tlb.fill_fetch(ea, context, leaf.real);
+                Ok(leaf.real)
+            }
+            Err(Fault::Segment) => self.raise(Interrupt::new(Vector::InstructionSegment, ea)),
+            Err(Fault::Instruction(bits)) => self.raise(Interrupt::new(Vector::InstructionStorage, ea).with_srr1(bits)),
+            Err(Fault::Data(_)) => unreachable!("a fetch has no data fault"),
+        }
+    }
+
+    /// Nothing answers at the real address: a machine check, as a POWER9 reports a load or store that
+    /// no unit takes.
+    fn bad_real_address<T>(&mut self, ea: u64) -> R<T> {
+        self.raise(
+            Interrupt::new(Vector::MachineCheck, self.cia)
+                .with_srr1(srr1::MC_LOAD_STORE)
+                .with_dar(ea)
+                .with_dsisr(0x8000),
+        )
+    }
+
+    /// Takes an alignment interrupt unless `ea` is a multiple of `size`.
+    ///
+    /// # Errors
+    /// The alignment interrupt.
+    #[inline]
+    pub fn check_aligned(&mut self, ea: u64, size: u32) -> R {
+        if ea & u64::from(size - 1) != 0 {
+            return self.raise(Interrupt::new(Vector::Alignment, self.cia).with_dar(ea));
+        }
+        Ok(())
+    }
+
+    fn watch_range(&self, n: usize) -> (u64, u64) {
+        let length = ((self.state.spr.dawrx[n] >> dawrx::MRD_SHIFT & 0x3F) + 1) * 8;
+        let start = self.state.spr.dawr[n] & !7;
+        (start, start.wrapping_add(length - 1))
+    }
+
+    fn page_is_watched(&self, page: u64) -> bool {
+        (0..self.model.watchpoints as usize).any(|n| {
+            let (first, last) = self.watch_range(n);
+            self.dawr_armed(n) && first & !PAGE_OFFSET <= page && page <= last
+        })
+    }
+
+    /// DAWR match (Power ISA 3.0B, Book III, 8.4): a data storage interrupt before the access.
+    fn check_watchpoints(&mut self, ea: u64, size: u64, access: Access) -> R {
+        for n in 0..self.model.watchpoints as usize {
+            if !self.dawr_armed(n) {
+                continue;
+            }
+            let bits = self.state.spr.dawrx[n];
+            let problem = self.state.msr & msr::PR != 0;
+            let by_state = bits & if problem { dawrx::PRIV_PROBLEM } else { dawrx::PRIV_PRIVILEGED } != 0;
+            let store = access == Access::Store;
+            let by_kind = bits & if store { dawrx::DW } else { dawrx::DR } != 0;
+            let translating = self.state.msr & msr::DR != 0;
+            let by_translation = bits & dawrx::WTI != 0 || (bits & dawrx::WT != 0) == translating;
+            let (first, last) = self.watch_range(n);
+            if by_state && by_kind && by_translation && ea <= last && ea.wrapping_add(size - 1) >= first {
+                let cause = dsisr::WATCHPOINT | if store { dsisr::STORE } else { 0 };
+                return self.raise(Interrupt::new(Vector::DataStorage, self.cia).with_dar(ea).with_dsisr(cause));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+/// `from` must have room for `to.len()` bytes of guest RAM.
+#[allow(unsafe_code)]
+unsafe fn copy_from_guest(from: *const u8, to: &mut [u8]) {
+    // SAFETY: the caller's promise; single accesses where the size has one, for atomicity.
+    unsafe {
+        match to.len() {
+            2 => to.copy_from_slice(&(access::load_u16(from) as u16).to_le_bytes()),
+            4 => to.copy_from_slice(&(access::load_u32(from) as u32).to_le_bytes()),
+            8 => to.copy_from_slice(&access::load_u64(from).to_le_bytes()),
+            16 => to.copy_from_slice(&access::load_u128(from).to_le_bytes()),
+            _ => {
+                for (n, b) in to.iter_mut().enumerate() {
+                    *b = access::load_u8(from.add(n)) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `to` must have room for `from.len()` bytes of guest RAM.
+#[allow(unsafe_code)]
+unsafe fn copy_to_guest(to: *mut u8, from: &[u8]) {
+    // SAFETY: the caller's promise; single accesses where the size has one, for atomicity.
+    unsafe {
+        match from {
+            &[a, b] => access::store_u16(to, u64::from(u16::from_le_bytes([a, b]))),
+            &[a, b, c, d] => access::store_u32(to, u64::from(u32::from_le_bytes([a, b, c, d]))),
+            _ if from.len() == 8 => access::store_u64(to, u64::from_le_bytes(from.try_into().unwrap_or_default())),
+            _ if from.len() == 16 => access::store_u128(to, u128::from_le_bytes(from.try_into().unwrap_or_default())),
+            _ => {
+                for (n, b) in from.iter().enumerate() {
+                    access::store_u8(to.add(n), u64::from(*b));
+                }
+            }
+        }
+    }
+}

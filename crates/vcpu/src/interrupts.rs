@@ -1,0 +1,83 @@
+//! Taking interrupts, and choosing which pending one comes first.
+
+use crate::{Exit, R, Stop, Vcpu};
+use cpu::bits::{msr, srr1};
+use cpu::interrupt::deliver;
+use cpu::{Interrupt, Vector};
+use memory::mail::pending;
+
+impl Vcpu {
+    /// Takes `interrupt`: writes every register that it writes, and all that follows.
+    pub fn take_interrupt(&mut self, interrupt: &Interrupt) {
+        let old_msr = self.state.msr;
+        let delivery = deliver(self.model, self.state.lpcr, old_msr, interrupt);
+        self.observer.interrupt(self.index, interrupt, old_msr, &delivery);
+        delivery.apply(&mut self.state);
+        self.set_msr(self.state.msr);
+    }
+
+    /// Leaves the instruction with an interrupt.
+    ///
+    /// # Errors
+    /// Always [`Stop`], for use with `?` and `return`.
+    pub fn raise<T>(&mut self, interrupt: Interrupt) -> R<T> {
+        self.exit = Exit::Interrupt(interrupt);
+        Err(Stop)
+    }
+
+    /// Leaves the current instruction with a program interrupt.
+    ///
+    /// # Errors
+    /// Always [`Stop`].
+    pub fn raise_program<T>(&mut self, cause: u64) -> R<T> {
+        self.raise(Interrupt::new(Vector::Program, self.cia).with_srr1(cause))
+    }
+
+    /// Leaves the current instruction with a facility unavailable interrupt.
+    ///
+    /// # Errors
+    /// Always [`Stop`].
+    pub fn raise_facility<T>(&mut self, ic: u64) -> R<T> {
+        self.raise(Interrupt { fscr_ic: Some(ic), ..Interrupt::new(Vector::FacilityUnavailable, self.cia) })
+    }
+
+    /// The pending asynchronous interrupt that comes next as MSR stands, if any; consumes those that
+    /// are not levels. Order: Power ISA 3.0B, Book III, 6.9.
+    pub fn next_interrupt(&mut self) -> Option<Interrupt> {
+        let now = self.mailbox().pending();
+        let nia = self.state.nia;
+        if now & pending::SYSTEM_RESET != 0 {
+            self.mailbox().lower(pending::SYSTEM_RESET);
+            return Some(Interrupt::new(Vector::SystemReset, nia));
+        }
+        if self.state.msr & msr::EE == 0 {
+            return None;
+        }
+        if now & pending::EXTERNAL != 0 {
+            return Some(Interrupt::new(Vector::External, nia));
+        }
+        if now & pending::DECREMENTER != 0 {
+            return Some(Interrupt::new(Vector::Decrementer, nia));
+        }
+        if now & pending::DOORBELL != 0 {
+            self.mailbox().lower(pending::DOORBELL);
+            return Some(Interrupt::new(Vector::DirectedPrivilegedDoorbell, nia));
+        }
+        None
+    }
+
+    /// The interrupt that traces the instruction at `cia`, completed just now, if MSR\[SE\], MSR\[BE\] or
+    /// CIABR asks for it. `state.nia` is where it would go on.
+    pub fn trace_interrupt(&self, cia: u64, msr_before: u64, branch: bool) -> Option<Interrupt> {
+        let by_msr = msr_before & msr::SE != 0 || (branch && msr_before & msr::BE != 0);
+        let ciabr = self.state.spr.ciabr;
+        // CIABR[PRIV]: 1 problem state, 2 privileged state.
+        let state_matches = ciabr & 3 == if msr_before & msr::PR != 0 { 1 } else { 2 };
+        let by_ciabr = state_matches && ciabr & !3 == cia;
+        if !by_msr && !by_ciabr {
+            return None;
+        }
+        let cause = srr1::TRACE | if by_ciabr { srr1::TRACE_CIABR } else { 0 };
+        Some(Interrupt::new(Vector::Trace, self.state.nia).with_srr1(cause))
+    }
+}
