@@ -1,2 +1,217 @@
-//! Everything a person runs.
-fn main() {}
+//! Everything a person runs: `cargo xtask guest|boot|test|ci|perf`.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, anyhow};
+use clap::{Parser, Subcommand};
+
+mod apt;
+mod checks;
+mod ci;
+mod cpio;
+mod direct;
+mod emulator;
+mod guests;
+mod initrd;
+mod paths;
+mod perf;
+mod run;
+mod sources;
+mod tally;
+
+use checks::Plan;
+use emulator::Emulator;
+
+/// Guest images, boots, tests and measurements of Aileron.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    /// Debian mirror to use instead of the one in the machine's apt sources.
+    #[arg(long, global = true, value_name = "URI")]
+    mirror: Option<String>,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Stock Debian kernels and the initrd.
+    #[command(subcommand)]
+    Guest(GuestTask),
+    /// Boots a guest to a shell on this terminal (Ctrl-A x ends it).
+    Boot {
+        /// The guest; `guest list` names them.
+        #[arg(long, default_value = "debian-6.12")]
+        guest: String,
+        /// Passed on as -accel.
+        #[arg(long)]
+        accel: Option<String>,
+        /// The emulator.
+        #[arg(long, value_enum, default_value_t = Emulator::Aileron)]
+        emulator: Emulator,
+        /// Options for the emulator; they replace the defaults. What -append says is added to the console's name.
+        #[arg(last = true)]
+        options: Vec<String>,
+    },
+    /// Formatting, lints, tests, and the boot checks.
+    Test {
+        /// The emulator under test; with qemu only the checks that it can do.
+        #[arg(long, value_enum, default_value_t = Emulator::Aileron)]
+        emulator: Emulator,
+        /// Leave formatting, lints and unit tests out.
+        #[arg(long)]
+        boots_only: bool,
+        /// Only the boot checks with this in their name.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
+    /// What CI runs: installs the tools, then does everything; prints the time of each step.
+    Ci,
+    /// Measurements.
+    #[command(subcommand)]
+    Perf(PerfTask),
+}
+
+#[derive(Debug, Subcommand)]
+enum GuestTask {
+    /// Fetches guests (all when none is named) through a private apt; what is there stays.
+    Fetch {
+        /// Names as `guest list` prints them.
+        names: Vec<String>,
+        /// All of them, which is also what no name means.
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// Look for newer versions of what is there.
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Shows every guest and what is there of it.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+enum PerfTask {
+    /// Boots guests on Aileron and QEMU and prints a table.
+    Boot {
+        /// Guests; all when none is named.
+        names: Vec<String>,
+        /// Only this CPU model instead of POWER9 and POWER10.
+        #[arg(long, value_parser = ["power9", "power10"])]
+        cpu: Option<String>,
+        /// Write the table into this page, between its markers.
+        #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "docs/boot.md")]
+        write: Option<PathBuf>,
+        /// Measure only QEMU.
+        #[arg(long)]
+        qemu_only: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run_task() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task() -> Result<()> {
+    let Arguments { mirror, task } = Arguments::parse();
+    let mirror_uri = mirror.as_deref();
+    match task {
+        Task::Guest(GuestTask::List) => guests::list(),
+        Task::Guest(GuestTask::Fetch { names, all: _, refresh }) => guests::fetch(&names, refresh, mirror_uri),
+        Task::Boot { guest, accel, emulator, options } => {
+            boot(&guest, accel.as_deref(), emulator, &options, mirror_uri)
+        }
+        Task::Test { emulator, boots_only, only } => ci::test(&Plan { emulator, only, mirror }, boots_only),
+        Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, mirror }),
+        Task::Perf(PerfTask::Boot { names, cpu, write, qemu_only }) => {
+            let models: Vec<&'static str> = ["power9", "power10"]
+                .into_iter()
+                .filter(|model| cpu.as_deref().is_none_or(|cpu| cpu == *model))
+                .collect();
+            if !qemu_only {
+                ci::build_aileron()?;
+            }
+            let page = write.map(|page| paths::root().join(page));
+            perf::boot(&names, &models, page.as_deref(), qemu_only, mirror_uri)
+        }
+    }
+}
+
+/// Becomes the emulator, so that terminal, signals and exit status are its own.
+fn boot(name: &str, accel: Option<&str>, emulator: Emulator, options: &[String], mirror: Option<&str>) -> Result<()> {
+    let guest = guests::ready(name, mirror)?;
+    if emulator == Emulator::Aileron {
+        ci::build_aileron()?;
+    }
+    let mut command = Command::new(emulator.program());
+    let machine = if emulator == Emulator::Qemu { "pseries,x-vof=on" } else { "pseries" };
+    let kernel = guest.kernel.to_string_lossy().into_owned();
+    let initrd = guest.initrd.to_string_lossy().into_owned();
+    for (option, spellings, value) in [
+        ("-M", &["-M", "-machine", "--machine"][..], machine),
+        ("-cpu", &["-cpu", "--cpu"], "power9"),
+        ("-m", &["-m", "--m"], "1G"),
+        ("-kernel", &["-kernel", "--kernel"], kernel.as_str()),
+        ("-initrd", &["-initrd", "--initrd"], initrd.as_str()),
+    ] {
+        if !options.iter().any(|given| spellings.contains(&given.as_str())) {
+            command.args([option, value]);
+        }
+    }
+    let (append, rest) = without_append(options)?;
+    command.arg("-nographic").args(["-append", &format!("console=hvc0{append}")]);
+    if emulator == Emulator::Qemu {
+        command.arg("-nodefaults").args(["-serial", "mon:stdio"]);
+    }
+    if let Some(accel) = accel {
+        command.args(["-accel", accel]);
+    }
+    command.args(rest);
+    eprintln!("{}", run::spelled(&command));
+    // Only returns when it failed.
+    Err(anyhow!(command.exec()).context(format!("cannot run {}", run::spelled(&command))))
+}
+
+/// Takes the values of -append out of the options: each with a blank before it, and the rest.
+fn without_append(options: &[String]) -> Result<(String, Vec<&String>)> {
+    let (mut append, mut rest) = (String::new(), Vec::new());
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        if word == "-append" || word == "--append" {
+            let value = words.next().ok_or_else(|| anyhow!("{word} needs a value: the kernel's command line"))?;
+            append.push(' ');
+            append.push_str(value);
+        } else {
+            rest.push(word);
+        }
+    }
+    Ok((append, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn append_is_collected() {
+        let options: Vec<String> = ["-smp", "2", "-append", "quiet x=1", "-d", "int"].map(str::to_owned).to_vec();
+        let (append, rest) = without_append(&options).unwrap();
+        assert_eq!(append, " quiet x=1");
+        assert_eq!(rest, ["-smp", "2", "-d", "int"]);
+        assert!(without_append(&options[..3]).is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! Debian packages of another architecture or suite through apt, with a private configuration: its own
+//! sources, lists, cache and an empty list of installed packages. The machine's own apt is not touched;
+//! only its proxy and authentication settings, its mirror and its keys are used. Needs no root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::paths;
+use crate::run;
+use crate::sources::Mirror;
+
+/// Private apt for one suite and one architecture.
+#[derive(Debug)]
+pub struct Apt {
+    directory: PathBuf,
+    suite: String,
+}
+
+impl Apt {
+    /// Writes the private configuration below `directory`.
+    pub fn new(directory: &Path, mirror: &Mirror, suite: &str, architecture: &str) -> Result<Self> {
+        let directory = directory.join(suite);
+        for part in ["lists/partial", "cache/archives/partial", "log", "parts"] {
+            paths::make_directory(&directory.join(part))?;
+        }
+        let signed_by = mirror.signed_by.as_ref().map_or(String::new(), |ring| format!(" signed-by={ring}"));
+        let source = format!("deb [arch={architecture}{signed_by}] {} {suite} main\n", mirror.uri);
+        let here = directory.display();
+        // A leading #clear also forgets the machine's hooks, some of which clean the machine's own cache.
+        let configuration = format!(
+            "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
+             #clear DPkg::Pre-Invoke;\n#clear DPkg::Post-Invoke;\n#clear APT::Architectures;\n\
+             APT::Architecture \"{architecture}\";\nAPT::Architectures {{ \"{architecture}\"; }};\n\
+             APT::Sandbox::User \"root\";\nAcquire::Languages {{ \"none\"; }};\nAcquire::GzipIndexes \"true\";\n\
+             Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
+             Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";\n\
+             Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled \"false\";\n\
+             Acquire::Retries \"3\";\n\
+             Dir::Etc::sourcelist \"{here}/sources.list\";\nDir::Etc::sourceparts \"{here}/parts\";\n\
+             Dir::Etc::preferences \"{here}/preferences\";\nDir::Etc::preferencesparts \"{here}/parts\";\n\
+             Dir::State \"{here}\";\nDir::State::lists \"{here}/lists\";\nDir::State::status \"{here}/status\";\n\
+             Dir::Cache \"{here}/cache\";\nDir::Log \"{here}/log\";\n"
+        );
+        for (name, text) in [("sources.list", source.as_str()), ("apt.conf", &configuration), ("status", "")] {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Self { directory, suite: suite.to_owned() })
+    }
+
+    /// Fetches the suite's lists of packages. An index that cannot be fetched is an error, not a warning.
+    pub fn update(&self) -> Result<()> {
+        let mut command = self.command("apt-get");
+        command.args(["--quiet", "-o", "APT::Update::Error-Mode=any", "update"]);
+        run::capture(&mut command).with_context(|| format!("suite {} cannot be reached", self.suite))?;
+        Ok(())
+    }
+
+    /// The newest version of a package in the suite.
+    pub fn version(&self, package: &str) -> Result<String> {
+        self.field(package, "Version")
+    }
+
+    /// The names that a package depends on (first names of alternatives too).
+    pub fn depends(&self, package: &str) -> Result<Vec<String>> {
+        let mut command = self.command("apt-cache");
+        command.args(["depends", "--no-recommends", "--no-suggests", "--no-enhances", "--no-conflicts", "--no-breaks"]);
+        command.args(["--no-replaces", "--", package]);
+        let text =
+            run::capture(&mut command).with_context(|| format!("package {package} is not in suite {}", self.suite))?;
+        Ok(dependencies(&text))
+    }
+
+    /// Downloads a package (apt verifies size and checksums against the signed lists) and gives its file.
+    pub fn download(&self, package: &str, into: &Path) -> Result<PathBuf> {
+        paths::make_directory(into)?;
+        let name = self.field(package, "Filename")?;
+        let version = self.version(package)?;
+        let architecture = name.rsplit('_').next().unwrap_or_default();
+        // apt-get names the file after package, version (with %3a for the colon of an epoch) and architecture.
+        let file = into.join(format!("{package}_{}_{architecture}", version.replace(':', "%3a")));
+        if file.exists() {
+            return Ok(file);
+        }
+        let mut command = self.command("apt-get");
+        command.args(["--quiet", "download", "--", &format!("{package}={version}")]).current_dir(into);
+        run::capture(&mut command)?;
+        ensure!(file.exists(), "apt-get download {package}={version} succeeded, but {} is not there", file.display());
+        Ok(file)
+    }
+
+    fn field(&self, package: &str, field: &str) -> Result<String> {
+        let mut command = self.command("apt-cache");
+        command.args(["show", "--no-all-versions", "--", package]);
+        let text =
+            run::capture(&mut command).with_context(|| format!("package {package} is not in suite {}", self.suite))?;
+        match text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": ")) {
+            Some(value) => Ok(value.to_owned()),
+            None => bail!("package {package} of suite {} has no field {field}", self.suite),
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.directory.join("apt.conf")).env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The names in what `apt-cache depends` prints; `<name>` is a package that exists only as provided by others.
+fn dependencies(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.trim_start_matches([' ', '|']).strip_prefix("Depends: "))
+        .map(|name| name.trim_matches(['<', '>']).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_of_a_package() {
+        let text = "linux-image-7.2.13\n |Depends: dracut\n  Depends: <linux-initramfs-tool>\n    dracut\n  Depends: linux-binary-7.2.13\n  \
+                    PreDepends: dpkg\n";
+        assert_eq!(dependencies(text), ["dracut", "linux-initramfs-tool", "linux-binary-7.2.13"]);
+    }
+}

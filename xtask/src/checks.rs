@@ -1,0 +1,389 @@
+//! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::direct;
+use crate::emulator::{Action, Boot, Emulator, Outcome, watch};
+use crate::guests::{self, Fetched};
+use crate::paths;
+use crate::run;
+use crate::tally::Tally;
+
+/// The guest of all checks that are not about the kernel.
+const GUEST: &str = "debian-6.12";
+/// `PPC_FEATURE2_SCV` of AT_HWCAP2: the kernel has set up `scv` (Linux `Documentation/arch/powerpc/elf_hwcaps.rst`).
+const HWCAP2_SCV: u64 = 0x0010_0000;
+/// The last line of what init says before it starts the shell.
+const BANNER_END: &str = "'reboot' starts it again.";
+
+/// What the checks run on.
+#[derive(Debug)]
+pub struct Plan {
+    /// The emulator under test.
+    pub emulator: Emulator,
+    /// Only the checks whose name contains this.
+    pub only: Option<String>,
+    /// A mirror instead of the machine's own.
+    pub mirror: Option<String>,
+}
+
+impl Plan {
+    fn guest(&self, name: &str) -> Result<Fetched> {
+        guests::ready(name, self.mirror.as_deref())
+    }
+
+    fn boot(&self, test: &str) -> Result<Boot> {
+        Ok(Boot::of(self.emulator, &self.guest(GUEST)?, test))
+    }
+}
+
+type Body = Box<dyn Fn(&Plan) -> Result<String>>;
+
+struct Check {
+    name: String,
+    /// Needs something that QEMU does not have or spells otherwise.
+    aileron_only: bool,
+    body: Body,
+}
+
+/// Runs the checks; a failed one does not stop the others.
+pub fn run_all(plan: &Plan, tally: &mut Tally) -> Result<()> {
+    let wanted = |check: &Check| plan.only.as_ref().is_none_or(|only| check.name.contains(only.as_str()));
+    let all = all_checks();
+    ensure!(
+        all.iter().any(wanted),
+        "no check has {:?} in its name; there are: {}",
+        plan.only.as_deref().unwrap_or_default(),
+        all.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    for check in all.iter().filter(|check| wanted(check)) {
+        if check.aileron_only && plan.emulator != Emulator::Aileron {
+            println!("      {}: only on Aileron, left out", check.name);
+            continue;
+        }
+        tally.check(&check.name, || (check.body)(plan));
+    }
+    Ok(())
+}
+
+fn all_checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut add =
+        |name: &str, aileron_only: bool, body: Body| checks.push(Check { name: name.to_owned(), aileron_only, body });
+    for guest in guests::GUESTS {
+        for cpu in ["power9", "power10"] {
+            add(&format!("boot-{}-{cpu}", guest.name), false, Box::new(move |plan| boots(plan, guest.name, cpu)));
+        }
+    }
+    add("shell-reboot-poweroff", false, Box::new(shell));
+    add("ail-on", false, Box::new(ail_on));
+    add("ail-off", true, Box::new(ail_off));
+    for cpus in [2, 4] {
+        add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, cpus)));
+    }
+    add("no-reboot", false, Box::new(no_reboot));
+    add("idle", false, Box::new(idle));
+    for cpus in [1, 2] {
+        add(&format!("virtual-clock-{cpus}"), true, Box::new(move |plan| virtual_clock(plan, cpus)));
+    }
+    add("tree-dtc", true, Box::new(tree_passes_dtc));
+    add("tree-under-qemu", true, Box::new(tree_boots_under_qemu));
+    checks
+}
+
+/// A boot that came to its end as the guest wished.
+fn ended_well(outcome: &Outcome) -> Result<()> {
+    let end = outcome.value("end");
+    let good = !outcome.timed_out && outcome.status.success() && end.as_ref().is_ok_and(|end| end == "ok");
+    if good {
+        return Ok(());
+    }
+    let text = outcome.text();
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let ended =
+        if outcome.timed_out { "ended from outside after the timeout".to_owned() } else { outcome.status.to_string() };
+    let said = end.unwrap_or_else(|_| "nothing".to_owned());
+    bail!(
+        "expected `AILERON-TEST end: ok` and exit status 0; the guest's end is {said:?}, the emulator's: {ended}\n\
+         last lines of the console:\n{}\nlast words of the emulator:\n{}\ncommand: {}",
+        lines[lines.len().saturating_sub(12)..].join("\n"),
+        outcome
+            .stderr
+            .trim_end()
+            .lines()
+            .rev()
+            .take(8)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join("\n"),
+        outcome.command
+    )
+}
+
+fn expect(outcome: &Outcome, name: &str, wanted: &str) -> Result<()> {
+    let found = outcome.value(name)?;
+    ensure!(found == wanted, "the guest's {name} is {found:?}, expected {wanted:?}; command: {}", outcome.command);
+    Ok(())
+}
+
+fn hexadecimal(outcome: &Outcome, name: &str) -> Result<u64> {
+    let value = outcome.value(name)?;
+    u64::from_str_radix(value.trim_start_matches("0x"), 16)
+        .with_context(|| format!("the guest's {name} is no number: {value:?}"))
+}
+
+fn spent(outcome: &Outcome) -> String {
+    format!("{:.1} s, CPU {:.1} s", outcome.spent.wall.as_secs_f64(), outcome.spent.cpu.as_secs_f64())
+}
+
+fn boots(plan: &Plan, guest: &str, cpu: &'static str) -> Result<String> {
+    let guest = plan.guest(guest)?;
+    let boot = Boot { cpu, ..Boot::of(plan.emulator, &guest, "boot") };
+    let outcome = boot.run(&format!("boot-{}-{cpu}", guest.name))?;
+    ended_well(&outcome)?;
+    is_guest(&outcome, &guest, cpu)?;
+    expect(&outcome, "online", "0")?;
+    Ok(format!("{}, {}", guest.release, spent(&outcome)))
+}
+
+/// The guest itself says which kernel, processor and page size it has, and that its kernel complained of nothing.
+fn is_guest(outcome: &Outcome, guest: &Fetched, cpu: &str) -> Result<()> {
+    expect(outcome, "kernel", &guest.release)?;
+    expect(outcome, "machine", "ppc64le")?;
+    expect(outcome, "mmu", "Radix")?;
+    expect(outcome, "complaints", "0")?;
+    let page_bytes = if guest.name.ends_with("64k") { 0x1_0000 } else { 0x1000 };
+    let found = hexadecimal(outcome, "page-size")?;
+    ensure!(found == page_bytes, "the guest's pages have {found:#x} bytes, expected {page_bytes:#x}");
+    let found = outcome.value("cpu")?;
+    // "POWER9 (architected), altivec supported"
+    let model = found.split([' ', ',']).next().unwrap_or_default();
+    ensure!(model == cpu.to_uppercase(), "the guest sees the processor {found:?}, expected {}", cpu.to_uppercase());
+    Ok(())
+}
+
+/// What a newcomer does: a shell, a command, `reboot`, a shell again, `poweroff`.
+fn shell(plan: &Plan) -> Result<String> {
+    let mut boot = plan.boot("")?;
+    boot.append.clear();
+    boot.dialogue = vec![
+        (BANNER_END, Action::Mark),
+        ("# ", Action::Send("echo shell-$((40 + 2))\n")),
+        ("shell-42", Action::Mark),
+        ("# ", Action::Send("reboot\n")),
+        (BANNER_END, Action::Mark),
+        ("# ", Action::Send("poweroff\n")),
+    ];
+    let outcome = boot.run("shell")?;
+    ensure!(
+        !outcome.timed_out,
+        "timeout after {} of {} steps of the dialogue; {}",
+        outcome.steps,
+        boot.dialogue.len(),
+        outcome.command
+    );
+    ensure!(
+        outcome.steps == boot.dialogue.len(),
+        "ended ({}) after {} of {} steps of the dialogue; {}",
+        outcome.status,
+        outcome.steps,
+        boot.dialogue.len(),
+        outcome.command
+    );
+    ensure!(outcome.status.success(), "poweroff in the shell ended the emulator with {}", outcome.status);
+    Ok(spent(&outcome))
+}
+
+/// Runs `hwcap` and `dmesg-ail` with every interrupt logged; gives the outcome and (interrupts, `scv` among them).
+fn ail(plan: &Plan, name: &str, capability: Option<&str>) -> Result<(Outcome, usize, usize)> {
+    let mut boot = plan.boot("hwcap,dmesg-ail")?;
+    boot.machine.extend(capability.map(str::to_owned));
+    let log = paths::checks().join(format!("{name}.int"));
+    paths::make_directory(&paths::checks())?;
+    boot.options = vec!["-d".to_owned(), "int".to_owned(), "-D".to_owned(), log.display().to_string()];
+    let outcome = boot.run(name)?;
+    ended_well(&outcome)?;
+    let (all, scv) = count_interrupts(&log)?;
+    // Nobody reads it when all is well, and it is long.
+    fs::remove_file(&log).with_context(|| format!("cannot remove {}", log.display()))?;
+    ensure!(all > 1000, "the log of -d int has {all} lines, expected one for each interrupt of a boot");
+    Ok((outcome, all, scv))
+}
+
+/// Lines of a `-d int` log, and those that tell of `scv`.
+fn count_interrupts(log: &Path) -> Result<(usize, usize)> {
+    let bytes = fs::read(log).with_context(|| format!("-d int -D wrote no {}", log.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok((text.lines().count(), text.lines().filter(|line| tells_of_scv(line)).count()))
+}
+
+/// The interrupt by Aileron's, QEMU's or the Power ISA's name.
+fn tells_of_scv(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    line.contains("system call vectored")
+        || line.contains("system-call-vectored")
+        || line.contains("syscall_vectored")
+        || line.split(|character: char| !character.is_ascii_alphanumeric()).any(|word| word == "scv")
+}
+
+fn ail_on(plan: &Plan) -> Result<String> {
+    let capability = (plan.emulator == Emulator::Aileron).then_some("cap-ail-modes=0+3");
+    let (outcome, all, scv) = ail(plan, "ail-on", capability)?;
+    let hwcap2 = hexadecimal(&outcome, "hwcap2")?;
+    ensure!(hwcap2 & HWCAP2_SCV != 0, "AT_HWCAP2 is {hwcap2:#x}, expected {HWCAP2_SCV:#x} in it");
+    expect(&outcome, "dmesg-ail", "none")?;
+    ensure!(scv > 0, "no scv among {all} interrupts, although AT_HWCAP2 offers it");
+    Ok(format!("AT_HWCAP2 {hwcap2:#x}, {scv} scv of {all} interrupts"))
+}
+
+fn ail_off(plan: &Plan) -> Result<String> {
+    let (outcome, all, scv) = ail(plan, "ail-off", Some("cap-ail-modes=0"))?;
+    let hwcap2 = hexadecimal(&outcome, "hwcap2")?;
+    ensure!(hwcap2 & HWCAP2_SCV == 0, "AT_HWCAP2 is {hwcap2:#x}, expected no {HWCAP2_SCV:#x} in it");
+    expect(&outcome, "dmesg-ail", "Unable to enable relocation on exceptions: -256")?;
+    ensure!(scv == 0, "{scv} scv among {all} interrupts, although the guest must not use it");
+    Ok(format!("AT_HWCAP2 {hwcap2:#x}, no scv among {all} interrupts"))
+}
+
+fn smp(plan: &Plan, cpus: u32) -> Result<String> {
+    let boot = Boot { cpus, ..plan.boot("boot,smp,hotplug")? };
+    let outcome = boot.run(&format!("smp-{cpus}"))?;
+    ended_well(&outcome)?;
+    expect(&outcome, "online", &format!("0-{}", cpus - 1))?;
+    expect(&outcome, "cpus", &cpus.to_string())?;
+    expect(&outcome, "checksums", "16 of 16 right")?;
+    expect(&outcome, "cycled", &(cpus - 1).to_string())?;
+    expect(&outcome, "online-after", &format!("0-{}", cpus - 1))?;
+    expect(&outcome, "complaints", "0")?;
+    Ok(spent(&outcome))
+}
+
+fn no_reboot(plan: &Plan) -> Result<String> {
+    let mut boot = plan.boot("reboot")?;
+    boot.options = vec!["-no-reboot".to_owned()];
+    let outcome = boot.run("no-reboot")?;
+    ensure!(!outcome.timed_out, "still running after the timeout: {}", outcome.command);
+    expect(&outcome, "reboot", "asked")?;
+    let asked = outcome.text().matches("AILERON-TEST reboot: asked").count();
+    ensure!(
+        asked == 1 && outcome.value("end").is_err(),
+        "asked for {asked} reboots, expected the first to end the emulator"
+    );
+    ensure!(outcome.status.success(), "with -no-reboot the guest's reboot ended the emulator with {}", outcome.status);
+    Ok(spent(&outcome))
+}
+
+/// A guest that sleeps costs the host nothing, and five seconds take five seconds.
+fn idle(plan: &Plan) -> Result<String> {
+    let mut boot = plan.boot("idle")?;
+    boot.dialogue = vec![("AILERON-TEST idle: begin", Action::Mark), ("AILERON-TEST idle: end", Action::Mark)];
+    let outcome = boot.run("idle")?;
+    ended_well(&outcome)?;
+    let [begin, end] = outcome.marks[..] else { bail!("the guest did not tell begin and end of its sleep") };
+    let (wall, cpu) = (end.wall - begin.wall, end.cpu - begin.cpu);
+    // Only bounds that a busy host cannot break: it makes walls longer, and CPU time no longer.
+    ensure!(wall > Duration::from_millis(4500), "five seconds of the guest took {wall:?}: its clock runs too fast");
+    ensure!(cpu < Duration::from_millis(2500), "five idle seconds of the guest cost {cpu:?} of CPU time");
+    Ok(format!("five idle seconds cost {:.2} s of CPU time", cpu.as_secs_f64()))
+}
+
+/// Under the virtual clock the same command gives the same run, bit for bit.
+fn virtual_clock(plan: &Plan, cpus: u32) -> Result<String> {
+    let mut boot = Boot { cpus, ..plan.boot("boot,smp")? };
+    boot.options = ["-icount", "shift=0", "--seed", "7", "--state-hash"].map(str::to_owned).to_vec();
+    let mut runs = Vec::new();
+    for run in ["first", "second"] {
+        let outcome = boot.run(&format!("virtual-clock-{cpus}-{run}"))?;
+        ended_well(&outcome)?;
+        let hash = outcome.statistic("state hash")?;
+        ensure!(!hash.is_empty(), "the state hash is empty");
+        runs.push((outcome, hash));
+    }
+    let [(first, first_hash), (second, second_hash)] = &runs[..] else { bail!("expected two runs") };
+    if first.console != second.console {
+        let (one, two) = (first.text(), second.text());
+        let differing = one.lines().zip(two.lines()).enumerate().find(|(_, (one, two))| one != two);
+        bail!(
+            "two runs of the same command print different consoles, first difference (line, first, second): {differing:?}"
+        );
+    }
+    ensure!(first_hash == second_hash, "the same console, but state hash {first_hash} and then {second_hash}");
+    Ok(format!("state hash {first_hash} twice"))
+}
+
+/// Has Aileron write the tree that it would enter a guest with.
+fn dump_tree(boot: &Boot, name: &str) -> Result<std::path::PathBuf> {
+    let tree = paths::checks().join(format!("{name}.dtb"));
+    paths::make_directory(&paths::checks())?;
+    if tree.exists() {
+        fs::remove_file(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+    }
+    let mut dumping = boot.clone();
+    dumping.machine.push(format!("dumpdtb={}", tree.display()));
+    let outcome = dumping.run(&format!("{name}-dump"))?;
+    ensure!(
+        outcome.status.success() && !outcome.timed_out && tree.exists(),
+        "expected a tree in {} and exit status 0; {}\n{}\ncommand: {}",
+        tree.display(),
+        outcome.status,
+        outcome.stderr,
+        outcome.command
+    );
+    Ok(tree)
+}
+
+fn tree_passes_dtc(plan: &Plan) -> Result<String> {
+    let boot = Boot { cpus: 2, ..plan.boot("boot")? };
+    let tree = dump_tree(&boot, "tree-dtc")?;
+    let source = tree.with_extension("dts");
+    let mut dtc = Command::new("dtc");
+    dtc.args(["-I", "dtb", "-O", "dts", "-o"]).arg(&source).arg(&tree);
+    let output = dtc.output().context("cannot run dtc (Debian package device-tree-compiler)")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && !said.contains("ERROR"), "`{}`: {}\n{said}", run::spelled(&dtc), output.status);
+    let lines =
+        fs::read_to_string(&source).with_context(|| format!("dtc wrote no {}", source.display()))?.lines().count();
+    Ok(format!("{lines} lines of source, {} warnings", said.lines().filter(|line| line.contains("Warning")).count()))
+}
+
+fn tree_boots_under_qemu(plan: &Plan) -> Result<String> {
+    let boot = Boot { cpus: 2, ..plan.boot("boot")? };
+    let tree = dump_tree(&boot, "tree-under-qemu")?;
+    let command = direct::under_qemu(boot.clone(), &tree, &paths::checks())?;
+    let outcome = watch(command, &boot.dialogue, boot.timeout)?;
+    outcome.keep("tree-under-qemu")?;
+    ended_well(&outcome)?;
+    is_guest(&outcome, &boot.guest, boot.cpu)?;
+    expect(&outcome, "online", "0-1")?;
+    Ok(format!("{} under QEMU, {}", boot.guest.release, spent(&outcome)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_checks_are_unique() {
+        let mut names: Vec<String> = all_checks().into_iter().map(|check| check.name).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn lines_that_tell_of_scv() {
+        assert!(tells_of_scv("Raise exception at 00007fff9a0 => SYSCALL_VECTORED (6a)"));
+        assert!(tells_of_scv("cpu0 System Call Vectored at 0x1234"));
+        assert!(tells_of_scv("cpu 0: scv 0 from 0x1234"));
+        assert!(!tells_of_scv("Raise exception at 00007fff9a0 => SYSCALL (08)"));
+        assert!(!tells_of_scv("srr0 0xc000000000012345 describe descv"));
+    }
+}
