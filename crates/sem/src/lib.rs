@@ -272,9 +272,9 @@ pub trait Sem: Sized {
     // --- registers ---
 
     /// General purpose register `n`.
-    fn gpr(&mut self, n: u32) -> Self::Long;
+    fn gpr(&mut self, n: usize) -> Self::Long;
     /// Sets general purpose register `n`.
-    fn set_gpr(&mut self, n: u32, v: Self::Long);
+    fn set_gpr(&mut self, n: usize, v: Self::Long);
     /// A whole register.
     fn reg(&mut self, r: Reg) -> Self::Long;
     /// Sets a whole register.
@@ -284,25 +284,25 @@ pub trait Sem: Sized {
     /// Sets a bit of XER.
     fn set_xer(&mut self, b: XerBit, v: Self::Bool);
     /// Condition register bit `n` (0..=31).
-    fn cr_bit(&mut self, n: u32) -> Self::Bool;
+    fn cr_bit(&mut self, n: usize) -> Self::Bool;
     /// Sets condition register bit `n`.
-    fn set_cr_bit(&mut self, n: u32, v: Self::Bool);
+    fn set_cr_bit(&mut self, n: usize, v: Self::Bool);
     /// Condition register field `n` as LT=8 GT=4 EQ=2 SO=1.
-    fn cr_field(&mut self, n: u32) -> Self::Long;
+    fn cr_field(&mut self, n: usize) -> Self::Long;
     /// Sets condition register field `n` to the low four bits of `v`.
-    fn set_cr_field(&mut self, n: u32, v: Self::Long);
+    fn set_cr_field(&mut self, n: usize, v: Self::Long);
     /// Condition register field `n` = LT, GT or EQ of a signed comparison, and XER\[SO\].
-    fn compare_signed(&mut self, n: u32, a: Self::Long, b: Self::Long);
+    fn compare_signed(&mut self, n: usize, a: Self::Long, b: Self::Long);
     /// Condition register field `n` = LT, GT or EQ of an unsigned comparison, and XER\[SO\].
-    fn compare_unsigned(&mut self, n: u32, a: Self::Long, b: Self::Long);
+    fn compare_unsigned(&mut self, n: usize, a: Self::Long, b: Self::Long);
     /// Vector-scalar register `n` (VRs are 32..=63).
-    fn vsr(&mut self, n: u32) -> Self::Vec;
+    fn vsr(&mut self, n: usize) -> Self::Vec;
     /// Sets vector-scalar register `n`.
-    fn set_vsr(&mut self, n: u32, v: Self::Vec);
+    fn set_vsr(&mut self, n: usize, v: Self::Vec);
     /// Doubleword 0 (upper half) of VSR `n`: FPR `n` for n below 32.
-    fn vsr_hi(&mut self, n: u32) -> Self::Long;
+    fn vsr_hi(&mut self, n: usize) -> Self::Long;
     /// Sets VSR `n` to doublewords `hi`, `lo`.
-    fn set_vsr_pair(&mut self, n: u32, hi: Self::Long, lo: Self::Long);
+    fn set_vsr_pair(&mut self, n: usize, hi: Self::Long, lo: Self::Long);
     /// Both doublewords of a vector, upper first.
     fn vec_halves(&mut self, v: Self::Vec) -> (Self::Long, Self::Long);
     /// A vector of two doublewords, upper first.
