@@ -265,7 +265,7 @@ fields! {
     /// Source CR field.
     bfa -> usize, BFA, CrField { BFA [11 3 0] }
     /// FPSCR field that is the source of `mcrfs`.
-    bfa_fpscr -> usize, FPF, Uint { FPF [11 3 0] }
+    bfa_fpscr -> usize, FPF, CrField { FPF [11 3 0] }
     /// FPSCR field that is the target of `mtfsfi`.
     bf_fpscr -> usize, FPT, Uint { FPT [6 3 0] }
     /// Target CR bit.
@@ -452,8 +452,8 @@ fields! {
     n -> u32, N, Uint { N [13 3 0] }
     /// Count ones (1) or zeros (0).
     mp -> bool, MP, Uint { MP [15 1 0] }
-    /// Byte mask immediate of `mtvsrbmi`.
-    bm -> u64, BM, Uint { bm0 [16 10 6], bm1 [11 5 1], bm2 [31 1 0] }
+    /// Byte mask of `mtvsrbmi`: its low 16 bits count.
+    bm -> i64, BM, Sint { bm0 [16 10 6], bm1 [11 5 1], bm2 [31 1 0] }
     /// Shift in words (`xxsldwi`).
     shw -> u32, SHW, Uint { SHW [22 2 0] }
     /// Doubleword selection (`xxpermdi`).

@@ -6,13 +6,21 @@
 //! set CR0 (`.`) or overflow (`o`), link (`l`) or are absolute (`a`) are one row with a field; where the dot is always
 //! there, the name ends in `_`. Fields have the names that the manual gives them, see [`Fields`].
 
+mod asm;
+mod coverage;
 mod decode;
+mod disasm;
+mod encode;
 mod fields;
 mod row;
 mod rows;
 mod table;
 
+pub use asm::{AsmError, assemble, assemble_at};
+pub use coverage::{Coverage, Group, coverage};
 pub use decode::{Insn, decode, is_prefix};
+pub use disasm::disassemble;
+pub use encode::{EncodeError, encode, random_word, valid_form};
 pub use fields::{Any, Field, Fields, Kind, Piece, Spec};
 pub use row::{Ends, Facility, IsaLevel, Pattern, Privilege, Row};
 pub use table::{Chapter, Op};

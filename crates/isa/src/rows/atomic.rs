@@ -5,11 +5,11 @@
 #[macro_export]
 macro_rules! rows_atomic {
     ($cb:ident $extra:tt $($acc:tt)*) => { $crate::rows_system! { $cb $extra $($acc)*
-    lbarx       atomic done "31:6 RT RA RB 52:10 EH" "lbarx RT,RA0,RB[,EH]" v2_07 none user no;
-    lharx       atomic done "31:6 RT RA RB 116:10 EH" "lharx RT,RA0,RB[,EH]" v2_07 none user no;
-    lwarx       atomic done "31:6 RT RA RB 20:10 EH" "lwarx RT,RA0,RB[,EH]" v2_07 none user no;
-    ldarx       atomic done "31:6 RT RA RB 84:10 EH" "ldarx RT,RA0,RB[,EH]" v2_07 none user no;
-    lqarx       atomic done "31:6 RTp RA RB 276:10 EH" "lqarx RTp,RA0,RB[,EH]" v2_07 none user no;
+    lbarx       atomic done "31:6 RT RA RB 52:10 EH" "lbarx RT,RA0,RB,EH" v2_07 none user no;
+    lharx       atomic done "31:6 RT RA RB 116:10 EH" "lharx RT,RA0,RB,EH" v2_07 none user no;
+    lwarx       atomic done "31:6 RT RA RB 20:10 EH" "lwarx RT,RA0,RB,EH" v2_07 none user no;
+    ldarx       atomic done "31:6 RT RA RB 84:10 EH" "ldarx RT,RA0,RB,EH" v2_07 none user no;
+    lqarx       atomic done "31:6 RTp RA RB 276:10 EH" "lqarx RTp,RA0,RB,EH" v2_07 none user no;
     stbcx_      atomic done "31:6 RS RA RB 694:10 1:1" "stbcx. RS,RA0,RB" v2_07 none user no;
     sthcx_      atomic done "31:6 RS RA RB 726:10 1:1" "sthcx. RS,RA0,RB" v2_07 none user no;
     stwcx_      atomic done "31:6 RS RA RB 150:10 1:1" "stwcx. RS,RA0,RB" v2_07 none user no;

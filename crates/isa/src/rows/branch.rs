@@ -8,9 +8,9 @@ macro_rules! rows_branch {
     ($cb:ident $extra:tt $($acc:tt)*) => { $crate::rows_fixed! { $cb $extra $($acc)*
     b           branch done "18:6 LI AA LK" "b{l}{a} TARGET_LI" v2_07 none user branch;
     bc          branch done "16:6 BO BI BD AA LK" "bc{l}{a} BO,BI,TARGET_BD" v2_07 none user branch;
-    bclr        branch done "19:6 BO BI /:3 BH 16:10 LK" "bclr{l} BO,BI[,BH]" v2_07 none user branch;
-    bcctr       branch done "19:6 BO BI /:3 BH 528:10 LK" "bcctr{l} BO,BI[,BH]" v2_07 none user branch;
-    bctar       branch done "19:6 BO BI /:3 BH 560:10 LK" "bctar{l} BO,BI[,BH]" v2_07 tar user branch;
+    bclr        branch done "19:6 BO BI /:3 BH 16:10 LK" "bclr{l} BO,BI,BH" v2_07 none user branch;
+    bcctr       branch done "19:6 BO BI /:3 BH 528:10 LK" "bcctr{l} BO,BI,BH" v2_07 none user branch;
+    bctar       branch done "19:6 BO BI /:3 BH 560:10 LK" "bctar{l} BO,BI,BH" v2_07 tar user branch;
     crand       branch done "19:6 BT BA BB 257:10 /" "crand BT,BA,BB" v2_07 none user no;
     crandc      branch done "19:6 BT BA BB 129:10 /" "crandc BT,BA,BB" v2_07 none user no;
     creqv       branch done "19:6 BT BA BB 289:10 /" "creqv BT,BA,BB" v2_07 none user no;

@@ -58,8 +58,8 @@ macro_rules! rows_storage {
     stdbrx      storage done "31:6 RS RA RB 660:10 /" "stdbrx RS,RA0,RB" v2_07 none user no;
     lswx        storage done "31:6 RT RA RB 533:10 /" "lswx RT,RA0,RB" v2_07 none user no;
     stswx       storage done "31:6 RS RA RB 661:10 /" "stswx RS,RA0,RB" v2_07 none user no;
-    lswi        storage done "31:6 RT RA NB 597:10 /" "lswi RT,RA0,NB" v2_07 none user no;
-    stswi       storage done "31:6 RS RA NB 725:10 /" "stswi RS,RA0,NB" v2_07 none user no;
+    lswi        storage done "31:6 RT RA NB 597:10 /" "lswi RT,RA0,BYTES" v2_07 none user no;
+    stswi       storage done "31:6 RS RA NB 725:10 /" "stswi RS,RA0,BYTES" v2_07 none user no;
     // Cache inhibited forms: hypervisor only.
     lwzcix      storage done "31:6 RT RA RB 789:10 /" "lwzcix RT,RA0,RB" v2_07 none hyper no;
     lhzcix      storage done "31:6 RT RA RB 821:10 /" "lhzcix RT,RA0,RB" v2_07 none hyper no;
@@ -78,7 +78,7 @@ macro_rules! rows_storage {
     dcbt        storage done "31:6 TH RA RB 278:10 /" "dcbt RA0,RB,TH" v2_07 none user no;
     dcbtst      storage done "31:6 TH RA RB 246:10 /" "dcbtst RA0,RB,TH" v2_07 none user no;
     dcbst       storage done "31:6 /:5 RA RB 54:10 /" "dcbst RA0,RB" v2_07 none user no;
-    dcbf        storage done "31:6 /:2 L3 RA RB 86:10 /" "dcbf RA0,RB[,L3]" v2_07 none user no;
+    dcbf        storage done "31:6 /:2 L3 RA RB 86:10 /" "dcbf RA0,RB,L3" v2_07 none user no;
     dcbz        storage done "31:6 /:5 RA RB 1014:10 /" "dcbz RA0,RB" v2_07 none user no;
     icbi        storage done "31:6 /:5 RA RB 982:10 /" "icbi RA0,RB" v2_07 none user no;
     icbt        storage done "31:6 / CT RA RB 22:10 /" "icbt CT,RA0,RB" v2_07 none user no;
@@ -89,6 +89,6 @@ macro_rules! rows_storage {
     // Copy and paste.
     copy        storage done "31:6 /:4 1:1 RA RB 774:10 /" "copy RA0,RB" v3_0 none user no;
     paste_      storage done "31:6 /:4 L RA RB 902:10 1:1" "paste. RA0,RB,L" v3_0 none user no;
-    cp_abort    storage done "31:6 /:15 838:10 /" "cp_abort" v3_0 none user no;
+    cpabort     storage done "31:6 /:15 838:10 /" "cpabort" v3_0 none user no;
     } };
 }

@@ -5,7 +5,7 @@
 #[macro_export]
 macro_rules! rows_tm {
     ($cb:ident $extra:tt $($acc:tt)*) => { $crate::rows_prefixed! { $cb $extra $($acc)*
-    tbegin_     tm todo "31:6 A6 /:3 R10 /:10 654:10 1:1" "tbegin. R10" until_v3_0 tm user context;
+    tbegin_     tm todo "31:6 /:4 R10 /:10 654:10 1:1" "tbegin. R10" until_v3_0 tm user context;
     tend_       tm todo "31:6 A6 /:14 686:10 1:1" "tend. A6" until_v3_0 tm user context;
     tabort_     tm todo "31:6 /:5 RA /:5 910:10 1:1" "tabort. RA" until_v3_0 tm user context;
     tabortwc_   tm todo "31:6 TO RA RB 782:10 1:1" "tabortwc. TO,RA,RB" until_v3_0 tm user context;

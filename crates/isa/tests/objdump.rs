@@ -1,0 +1,171 @@
+//! Every row against GNU objdump: words with random fields, both disassemblies must say the same.
+
+use isa::{Facility, Field, Insn, IsaLevel, Op, Row, disassemble, random_word};
+use std::fs;
+use std::process::Command;
+
+/// Words a row.
+const WORDS: usize = 24;
+/// Where the words lie; branches go relative to it. Prefixed instructions must not cross 64 bytes.
+const BASE: u64 = 0x1000_0000;
+
+/// Rows that objdump cannot judge, with the reason. Printed with the counts.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("reserved_nop_530", "objdump has no name for reserved no-ops (Book I, Reserved No-Op Instructions)"),
+    ("reserved_nop_562", "as above"),
+    ("reserved_nop_594", "as above"),
+    ("reserved_nop_626", "as above"),
+    ("reserved_nop_658", "as above"),
+    ("reserved_nop_690", "as above"),
+    ("reserved_nop_722", "as above"),
+    ("reserved_nop_754", "as above"),
+];
+
+/// Rows that current options of objdump hide, and options that show them.
+const OTHER_OPTIONS: &[(&str, &str, &str)] = &[
+    ("mftb", "ppc,raw", "since POWER4 objdump reads it as a form of mfspr, and then does not print it"),
+    ("lfdp", "power6,raw", "phased out: objdump knows it for POWER6 only"),
+    ("stfdp", "power6,raw", "as above"),
+    ("lfdpx", "power6,raw", "as above"),
+    ("stfdpx", "power6,raw", "as above"),
+];
+
+/// Spellings of objdump that `raw` does not switch off: of what, its text, ours, why.
+const SPELLINGS: &[(&str, &str, &str, &str)] = &[
+    ("tend_", "tendall.", "tend. 1", "alias that raw keeps"),
+    ("dss", "dssall", "dss n", "alias that raw keeps; the stream n is ignored then"),
+    ("mfcr", "mfcr r,-1", "mfcr r", "objdump writes the operand that it does not have"),
+    ("MMA", "dmxv..", "xv..", "newer binutils name MMA by the dense math facility that is to follow it"),
+    ("b, bc", "ba 0xffff0000", "ba 0xffffffffffff0000", "objdump cuts negative absolute targets to 32 bits"),
+];
+
+/// objdump's text in our spelling, by [`SPELLINGS`].
+fn respell(insn: Insn, theirs: &str) -> String {
+    match insn.op {
+        Op::tend_ if theirs == "tendall." => "tend. 1".into(),
+        Op::dss if theirs == "dssall" => format!("dss {}", insn.get(Field::STRM)),
+        Op::mfcr => theirs.strip_suffix(",-1").unwrap_or(theirs).into(),
+        Op::b | Op::bc if insn.get(Field::AA) == 1 => widen(theirs),
+        // This one also loses its `xx`.
+        Op::xxsetaccz => theirs.replacen("dmset", "xxset", 1),
+        op if op.row().facility == Facility::Mma => {
+            let (pm, rest) = if op.row().prefixed { ("pm", theirs.strip_prefix("pm")) } else { ("", Some(theirs)) };
+            let rest = rest.unwrap_or("no prefix");
+            format!("{pm}{}", rest.strip_prefix("dm").unwrap_or(rest))
+        }
+        _ => theirs.into(),
+    }
+}
+
+/// Sign extends the 32-bit hexadecimal number at the end of the text.
+fn widen(text: &str) -> String {
+    match text.rsplit_once("0x").map(|(head, hex)| (head, u32::from_str_radix(hex, 16))) {
+        Some((head, Ok(target))) => format!("{head}0x{:x}", target as i32 as i64 as u64),
+        _ => text.into(),
+    }
+}
+
+/// xorshift64*.
+fn rng(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+/// Disassembles little-endian words that begin at [`BASE`]; address and text of each instruction, spaces made single.
+fn objdump(words: &[u32], options: &str) -> Vec<(u64, String)> {
+    let dir = std::env::temp_dir().join(format!("isa-objdump-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a temporary directory");
+    let file = dir.join(format!("words-{options}.bin"));
+    fs::write(&file, words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>()).expect("write the words");
+    let output = Command::new("powerpc64le-linux-gnu-objdump")
+        .args(["-D", "-b", "binary", "-m", "powerpc:common64", "-EL", "-M", options])
+        .arg(format!("--adjust-vma={BASE:#x}"))
+        .arg(&file)
+        .output()
+        .expect("run powerpc64le-linux-gnu-objdump: install the package binutils-powerpc64le-linux-gnu");
+    fs::remove_dir_all(&dir).ok();
+    assert!(output.status.success(), "objdump: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("objdump writes ASCII");
+    let mut all = Vec::new();
+    for line in text.lines() {
+        // "    1000:\t14 2a 64 7c \tadd     r3,r4,r5"; the second word of a prefixed instruction has no text.
+        let mut parts = line.split('\t');
+        let (Some(address), Some(_bytes), Some(_)) = (parts.next(), parts.next(), parts.clone().next()) else {
+            continue;
+        };
+        let Ok(address) = u64::from_str_radix(address.trim().trim_end_matches(':'), 16) else { continue };
+        let joined = parts.collect::<Vec<_>>().join(" ");
+        // What follows `#` is the target of a pc-relative access, `<` a symbol.
+        let plain = joined.split(['#', '<']).next().unwrap_or("");
+        all.push((address, plain.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    all
+}
+
+/// Compares rows under one set of options; returns the number of words compared, and what differs.
+fn compare(rows: &[&Row], options: &str) -> (usize, Vec<String>) {
+    let mut next = rng(0x5eed_0b1d);
+    let (mut words, mut expected): (Vec<u32>, Vec<(u64, Insn)>) = (Vec::new(), Vec::new());
+    for row in rows {
+        for _ in 0..WORDS {
+            let raw = random_word(row.op, &mut next);
+            if row.prefixed && words.len() % 16 == 15 {
+                words.push(0x6000_0000);
+            }
+            expected.push((BASE + 4 * words.len() as u64, Insn { op: row.op, raw }));
+            if row.prefixed {
+                words.push((raw >> 32) as u32);
+            }
+            words.push(raw as u32);
+        }
+    }
+    let theirs: std::collections::HashMap<u64, String> = objdump(&words, options).into_iter().collect();
+    let mut wrong = Vec::new();
+    for &(address, insn) in &expected {
+        let ours = disassemble(insn, address);
+        let theirs = respell(insn, theirs.get(&address).map_or("nothing", String::as_str));
+        if ours != theirs {
+            wrong.push(format!("{:<12} {:016x}: ours `{ours}`, objdump's `{theirs}`", insn.op.row().name, insn.raw));
+        }
+    }
+    (expected.len(), wrong)
+}
+
+#[test]
+fn same_as_objdump() {
+    let excepted = |r: &Row| EXCEPTIONS.iter().any(|(name, _)| *name == r.name);
+    let (mut words, mut rows, mut wrong) = (0, 0, Vec::new());
+    let options_of = |r: &Row| match (OTHER_OPTIONS.iter().find(|(name, ..)| *name == r.name), r.until) {
+        (Some((_, options, _)), _) => *options,
+        // Each row under the options of the last level that has it.
+        (None, IsaLevel::V2_07) => "power8,raw",
+        (None, IsaLevel::V3_0) => "power9,raw",
+        (None, IsaLevel::V3_1) => "power10,raw",
+    };
+    for options in ["power8,raw", "power9,raw", "power10,raw", "ppc,raw", "power6,raw"] {
+        let mine: Vec<&Row> =
+            Op::ALL.iter().map(|op| op.row()).filter(|r| options_of(r) == options && !excepted(r)).collect();
+        let (compared, differ) = compare(&mine, options);
+        words += compared;
+        rows += mine.len();
+        wrong.extend(differ);
+    }
+    println!("{words} words of {rows} rows compared with objdump; exceptions:");
+    for (name, reason) in EXCEPTIONS {
+        assert!(Op::from_name(name).is_some(), "the exception {name} is no row");
+        println!("  {name}: {reason}");
+    }
+    for (name, options, reason) in OTHER_OPTIONS {
+        assert!(Op::from_name(name).is_some(), "{name} is no row");
+        println!("  {name}: with {options}: {reason}");
+    }
+    for (what, theirs, ours, reason) in SPELLINGS {
+        println!("  {what}: `{theirs}` is read as `{ours}`: {reason}");
+    }
+    assert_eq!(rows + EXCEPTIONS.len(), Op::ALL.len());
+    assert!(wrong.is_empty(), "{} words differ:\n{}", wrong.len(), wrong.join("\n"));
+}
