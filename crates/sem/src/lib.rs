@@ -19,6 +19,7 @@ pub mod atomic;
 pub mod branch;
 pub mod dfp;
 pub mod fixed;
+pub mod float;
 pub mod fp;
 pub mod mma;
 pub mod prefixed;

@@ -1,6 +1,6 @@
 //! Conversions between formats, to and from integers, and to integral values.
 
-use super::round::{Exact, round, round_significand};
+use super::round::{Exact, round, round_as, round_significand};
 use super::*;
 
 /// Rounds to another format (`frsp`, `xscvdpsp`, `xscvdpqp`, `xvcvhpsp`, ..): quiets NaNs and keeps what fits of their
@@ -27,6 +27,22 @@ pub fn convert<F: Float, T: Float>(bits: F::Bits, control: Control) -> Outcome<T
             let significand = F::Wide::from_u128(significand).shl(F::Wide::BITS - F::FORMAT.precision());
             round::<T, _>(Exact { sign, exponent, significand }, control)
         }
+    }
+}
+
+/// `xsrqpxp`: rounds a quad to the 64-bit precision of double-extended format, whose exponents are the same.
+pub fn round_to_extended(bits: u128, control: Control) -> Outcome<u128> {
+    const EXTENDED: Format = Format { exponent_bits: 15, fraction_bits: 63 };
+    match Unpacked::new::<Quad>(bits) {
+        Unpacked::Finite { sign, exponent, significand } => {
+            let significand = U256::from_u128(significand).shl(U256::BITS - Quad::FORMAT.precision());
+            let mut outcome = round_as::<Quad, _>(Exact { sign, exponent, significand }, EXTENDED, control);
+            // The instruction does not detect underflow.
+            outcome.flags.0 &= !fpscr::UX;
+            outcome.fprf = class::<Quad>(outcome.value);
+            outcome
+        }
+        _ => round_to_integral::<Quad>(bits, control.rounding),
     }
 }
 

@@ -50,7 +50,11 @@ pub(super) fn round_significand<W: Wide>(
 
 /// Rounds to the precision that `control` and the target's format ask for, and packs.
 pub(super) fn round<F: Float, W: Wide>(exact: Exact<W>, control: Control) -> Outcome<F::Bits> {
-    let format = if control.single { Single::FORMAT } else { F::FORMAT };
+    round_as::<F, W>(exact, if control.single { Single::FORMAT } else { F::FORMAT }, control)
+}
+
+/// Rounds to `format`, which the target's format contains, and packs.
+pub(super) fn round_as<F: Float, W: Wide>(exact: Exact<W>, format: Format, control: Control) -> Outcome<F::Bits> {
     let Exact { sign, mut exponent, mut significand } = exact;
     let mut flags = 0;
     let tiny = exponent < format.emin();

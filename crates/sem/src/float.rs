@@ -1,0 +1,216 @@
+//! What the floating-point chapters share: how helpers of binary floating point get their registers, update the
+//! FPSCR, write their target and interrupt.
+//!
+//! A helper gets its register numbers in its first operand ([`Regs`]) and works on [`Vcpu::state`]: it reads its
+//! VSRs, writes its target VSR and the FPSCR. What goes to the CR it returns, and the semantics sets the field through
+//! [`Sem`], except when it interrupts: then it has written the field itself.
+
+use crate::{Fallible, Fields, R, Sem, Vcpu, fallible};
+use arith::fp::{Control, Outcome};
+use arith::fpscr::{self, Flags, Status, fpscr_apply};
+use cpu::bits::{msr, srr1};
+
+/// VSR numbers of an instruction, and whether it sets CR1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regs {
+    /// Target.
+    pub t: usize,
+    /// First operand.
+    pub a: usize,
+    /// Second operand.
+    pub b: usize,
+    /// Third operand; the target itself in VSX multiply-add.
+    pub c: usize,
+    /// Rc: CR1 becomes FPSCR\[FX,FEX,VX,OX\].
+    pub rc: bool,
+}
+
+impl Regs {
+    /// FRT, FRA, FRB, FRC. A field that the instruction does not have has a value that nobody uses.
+    pub fn fpr<I: Fields>(i: I) -> Regs {
+        Regs { t: i.frt(), a: i.fra(), b: i.frb(), c: i.frc(), rc: i.rc() }
+    }
+
+    /// XT, XA, XB, and XT again.
+    pub fn vsr<I: Fields>(i: I) -> Regs {
+        let t = i.xt();
+        Regs { t, a: i.xa(), b: i.xb(), c: t, rc: false }
+    }
+
+    /// VRT, VRA, VRB, and VRT again, as VSRs 32 to 63.
+    pub fn vr<I: Fields>(i: I) -> Regs {
+        let t = 32 + i.vrt();
+        Regs { t, a: 32 + i.vra(), b: 32 + i.vrb(), c: t, rc: false }
+    }
+
+    fn pack(self) -> u64 {
+        self.t as u64 | (self.a as u64) << 8 | (self.b as u64) << 16 | (self.c as u64) << 24 | u64::from(self.rc) << 32
+    }
+
+    /// What [`Regs::pack`] made; the masks keep every index inside the register file.
+    fn unpack(packed: u64) -> Regs {
+        let field = |shift: u32| (packed >> shift & 63) as usize;
+        Regs { t: field(0), a: field(8), b: field(16), c: field(24), rc: packed >> 32 & 1 != 0 }
+    }
+}
+
+/// Calls a helper, and sets CR1 from what it returns if Rc=1.
+pub fn run<S: Sem>(s: &mut S, helper: Fallible, regs: Regs) -> R {
+    let result = call(s, helper, regs, 0)?;
+    if regs.rc {
+        s.set_cr_field(1, result);
+    }
+    Ok(())
+}
+
+/// Calls a helper with an immediate operand.
+pub fn call<S: Sem>(s: &mut S, helper: Fallible, regs: Regs, immediate: u64) -> R<S::Long> {
+    let (regs, immediate) = (s.long(regs.pack()), s.long(immediate));
+    let zero = s.long(0);
+    s.try_call(helper, regs, immediate, zero)
+}
+
+/// CR1 as Rc=1 asks: FX, FEX, VX, OX.
+pub fn cr1(fpscr: u64) -> u64 {
+    fpscr >> 28 & 0xf
+}
+
+/// Is an enabled exception to interrupt (MSR\[FE0,FE1\] not both zero)? All modes interrupt precisely.
+pub fn interrupts(vcpu: &Vcpu) -> bool {
+    vcpu.state.msr & (msr::FE0 | msr::FE1) != 0
+}
+
+/// The end of every arithmetic instruction: updates the FPSCR, writes the target unless an enabled exception forbids
+/// it, interrupts after an enabled exception. Returns CR1.
+pub fn finish(vcpu: &mut Vcpu, regs: Regs, flags: Flags, status: Status, value: u128) -> R<u64> {
+    let applied = fpscr_apply(vcpu.state.fpscr, flags, status);
+    vcpu.state.fpscr = applied.fpscr;
+    if applied.write_target {
+        vcpu.state.vsr[regs.t] = value;
+    }
+    let cr1 = cr1(applied.fpscr);
+    if applied.exception_enabled && interrupts(vcpu) {
+        if regs.rc {
+            vcpu.state.crf[1] = cr1 as u8;
+        }
+        return vcpu.raise_program(srr1::PROGRAM_FP);
+    }
+    Ok(cr1)
+}
+
+/// The end of every compare: FPCC and CR field `bf` are written even if the compare interrupts.
+pub fn finish_compare(vcpu: &mut Vcpu, bf: u64, relation: u8, flags: Flags) -> R<u64> {
+    let applied = fpscr_apply(vcpu.state.fpscr, flags, Status::Compare(relation));
+    vcpu.state.fpscr = applied.fpscr;
+    if applied.exception_enabled && interrupts(vcpu) {
+        vcpu.state.crf[(bf & 7) as usize] = relation;
+        return vcpu.raise_program(srr1::PROGRAM_FP);
+    }
+    Ok(u64::from(relation))
+}
+
+/// Doubleword 0 of a VSR.
+pub fn high(vcpu: &Vcpu, n: usize) -> u64 {
+    (vcpu.state.vsr[n] >> 64) as u64
+}
+
+/// Doubleword 0 is the result, doubleword 1 zero, as all processors do it and 3.1 says.
+pub fn scalar_value(value: u64) -> u128 {
+    u128::from(value) << 64
+}
+
+fn control(vcpu: &Vcpu) -> Control {
+    Control::from_fpscr(vcpu.state.fpscr)
+}
+
+/// Body of a helper: scalar operation on doublewords 0 of A, B, C that reports class, FR and FI.
+pub fn scalar(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
+    scalar_with(vcpu, regs, f, |outcome| (outcome.value, Status::Class(outcome.fprf)))
+}
+
+/// Body of a helper: as [`scalar`], of an instruction that only raises exceptions.
+pub fn scalar_quiet(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
+    scalar_with(vcpu, regs, f, |outcome| (outcome.value, Status::Exceptions))
+}
+
+/// Body of a helper: a conversion to an integer, of which FPRF learns nothing.
+pub fn scalar_to_integer(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
+    scalar_with(vcpu, regs, f, |outcome| (outcome.value, Status::Rounding))
+}
+
+fn scalar_with(
+    vcpu: &mut Vcpu,
+    regs: u64,
+    f: impl FnOnce(u64, u64, u64, Control) -> Outcome<u64>,
+    status: impl FnOnce(&Outcome<u64>) -> (u64, Status),
+) -> bool {
+    fallible(vcpu, |vcpu| {
+        let regs = Regs::unpack(regs);
+        let outcome = f(high(vcpu, regs.a), high(vcpu, regs.b), high(vcpu, regs.c), control(vcpu));
+        let (value, status) = status(&outcome);
+        finish(vcpu, regs, outcome.flags, status, scalar_value(value))
+    })
+}
+
+/// Body of a helper: an operation on whole VSRs.
+pub fn quad(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u128, u128, u128, Control) -> (Outcome<u128>, Status)) -> bool {
+    fallible(vcpu, |vcpu| {
+        let regs = Regs::unpack(regs);
+        let [a, b, c] = [regs.a, regs.b, regs.c].map(|n| vcpu.state.vsr[n]);
+        let (outcome, status) = f(a, b, c, control(vcpu));
+        finish(vcpu, regs, outcome.flags, status, outcome.value)
+    })
+}
+
+/// Body of a helper: an operation on each doubleword; FR, FI and FPRF stay as they are.
+pub fn vector_dp(vcpu: &mut Vcpu, regs: u64, f: impl Fn(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
+    vector(vcpu, regs, 64, |a, b, c, k| f(a, b, c, k))
+}
+
+/// Body of a helper: an operation on each word.
+pub fn vector_sp(vcpu: &mut Vcpu, regs: u64, f: impl Fn(u32, u32, u32, Control) -> Outcome<u32>) -> bool {
+    vector(vcpu, regs, 32, |a, b, c, k| f(a as u32, b as u32, c as u32, k).map(u64::from))
+}
+
+fn vector(vcpu: &mut Vcpu, regs: u64, bits: u32, f: impl Fn(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
+    fallible(vcpu, |vcpu| {
+        let regs = Regs::unpack(regs);
+        let [a, b, c] = [regs.a, regs.b, regs.c].map(|n| vcpu.state.vsr[n]);
+        let k = control(vcpu);
+        let (mut flags, mut value) = (Flags::NONE, 0);
+        for shift in (0..128).step_by(bits as usize) {
+            let element = |v: u128| (v >> shift) as u64;
+            let outcome = f(element(a), element(b), element(c), k);
+            flags |= outcome.flags;
+            value |= u128::from(outcome.value) << shift;
+        }
+        finish(vcpu, regs, flags, Status::Exceptions, value)
+    })
+}
+
+/// FPSCR\[VE\].
+pub fn invalid_enabled(vcpu: &Vcpu) -> bool {
+    vcpu.state.fpscr & fpscr::VE != 0
+}
+
+/// Defines semantics whose helper is a body of this module applied to a closure:
+/// `name: registers, body, |a, b, c, k| outcome;`.
+macro_rules! float_rows {
+    ($($name:ident: $regs:ident, $body:ident, |$a:pat_param, $b:pat_param, $c:pat_param, $k:pat_param| $f:expr;)*) => {$(
+        #[doc = concat!("`", stringify!($name), "`")]
+        pub fn $name<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
+            extern "C" fn helper(vcpu: &mut Vcpu, regs: u64, _: u64, _: u64) -> bool {
+                float::$body(vcpu, regs, |$a, $b, $c, $k| $f)
+            }
+            float::run(s, helper, Regs::$regs(i))
+        }
+    )*};
+}
+pub(crate) use float_rows;
+
+impl Regs {
+    /// The registers of a packed operand, for helpers that have a body of their own.
+    pub fn of(packed: u64) -> Regs {
+        Regs::unpack(packed)
+    }
+}
