@@ -159,7 +159,7 @@ fn is_guest(outcome: &Outcome, guest: &Fetched, cpu: &str) -> Result<()> {
     expect(outcome, "machine", "ppc64le")?;
     expect(outcome, "mmu", "Radix")?;
     expect(outcome, "complaints", "0")?;
-    let page_bytes = if guest.name.ends_with("64k") { 0x1_0000 } else { 0x1000 };
+    let page_bytes = guest.page_bytes;
     let found = hexadecimal(outcome, "page-size")?;
     ensure!(found == page_bytes, "the guest's pages have {found:#x} bytes, expected {page_bytes:#x}");
     let found = outcome.value("cpu")?;

@@ -318,7 +318,8 @@ impl Session<'_> {
     }
 }
 
-/// User and system time of a process that is not reaped yet: fields 14 and 15 of `/proc/PID/stat` (proc(5)).
+/// User and system time of a process that is not reaped yet and of those that it waited for: fields 14 to 17 of
+/// `/proc/PID/stat` (proc(5)).
 fn cpu_time(pid: Pid) -> Result<Duration> {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -328,8 +329,8 @@ fn cpu_time(pid: Pid) -> Result<Duration> {
 
 fn ticks_in(stat: &str) -> Option<u64> {
     // The second field is the program's name in parentheses and can have blanks in it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -378,8 +379,8 @@ mod tests {
 
     #[test]
     fn fields_of_stat() {
-        let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0";
-        assert_eq!(ticks_in(stat), Some(175));
+        let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 25 3 1 20 0";
+        assert_eq!(ticks_in(stat), Some(179));
         assert_eq!(ticks_in("12 (a) S"), None);
     }
 }

@@ -27,15 +27,22 @@ pub struct Guest {
     suite: &'static str,
     /// The package that always depends on the newest kernel.
     meta_package: &'static str,
+    /// Size of the kernel's pages; bookworm has only 64K kernels.
+    pub page_bytes: u64,
 }
 
 /// Every guest. Sid moves: what `debian-sid` is today (7.2 in late 2026) is shown by `guest list`, and a name
 /// such as `debian-7.2` finds it by its version.
 pub const GUESTS: &[Guest] = &[
-    Guest { name: "debian-6.1", suite: "bookworm", meta_package: "linux-image-powerpc64le" },
-    Guest { name: "debian-6.12", suite: "trixie", meta_package: "linux-image-powerpc64le" },
-    Guest { name: "debian-6.12-64k", suite: "trixie", meta_package: "linux-image-powerpc64le-64k" },
-    Guest { name: "debian-sid", suite: "sid", meta_package: "linux-image-powerpc64le" },
+    Guest { name: "debian-6.1", suite: "bookworm", meta_package: "linux-image-powerpc64le", page_bytes: 0x1_0000 },
+    Guest { name: "debian-6.12", suite: "trixie", meta_package: "linux-image-powerpc64le", page_bytes: 0x1000 },
+    Guest {
+        name: "debian-6.12-64k",
+        suite: "trixie",
+        meta_package: "linux-image-powerpc64le-64k",
+        page_bytes: 0x1_0000,
+    },
+    Guest { name: "debian-sid", suite: "sid", meta_package: "linux-image-powerpc64le", page_bytes: 0x1000 },
 ];
 
 /// A guest that is there and can be booted.
@@ -45,6 +52,8 @@ pub struct Fetched {
     pub name: String,
     /// Release of the kernel, as `uname -r` prints it.
     pub release: String,
+    /// Size of the kernel's pages.
+    pub page_bytes: u64,
     /// The kernel, an ELF file.
     pub kernel: PathBuf,
     /// The initrd, the same one for all.
@@ -67,18 +76,20 @@ impl Guest {
     }
 }
 
-/// Finds a guest by its name, or a moving one by the version that was fetched (`debian-7.2`).
+/// Finds a guest by its name, or sid's by its version (`debian-7.2`), which is not known before it is fetched.
 pub fn find(name: &str) -> Result<&'static Guest> {
-    let by_version = |guest: &&Guest| {
-        let wanted = name.strip_prefix("debian-").unwrap_or(name);
-        guest.name == "debian-sid" && guest.release().is_some_and(|release| release.starts_with(&format!("{wanted}.")))
+    let is_sid = |guest: &&Guest| {
+        let fits = |release: String| {
+            name.strip_prefix("debian-").is_some_and(|wanted| release.starts_with(&format!("{wanted}.")))
+        };
+        guest.name == "debian-sid" && name.starts_with("debian-7.") && guest.release().is_none_or(fits)
     };
-    GUESTS.iter().find(|guest| guest.name == name).or_else(|| GUESTS.iter().find(by_version)).with_context(|| {
-        let names: Vec<&str> = GUESTS.iter().map(|guest| guest.name).collect();
-        format!(
-            "there is no guest {name:?}; there are {} (and sid's by its version once it is fetched)",
-            names.join(", ")
-        )
+    GUESTS.iter().find(|guest| guest.name == name).or_else(|| GUESTS.iter().find(is_sid)).with_context(|| {
+        let shown = |guest: &Guest| match guest.release() {
+            Some(release) if guest.name == "debian-sid" => format!("{} ({release})", guest.name),
+            _ => guest.name.to_owned(),
+        };
+        format!("there is no guest {name:?}; there are {}", GUESTS.iter().map(shown).collect::<Vec<_>>().join(", "))
     })
 }
 
@@ -96,23 +107,17 @@ pub fn list() -> Result<()> {
 
 /// What is there of a guest, fetching what is not.
 pub fn ready(name: &str, mirror: Option<&str>) -> Result<Fetched> {
-    let guest = match find(name) {
-        Ok(guest) => guest,
-        // `debian-7.2` before anything was fetched: see what sid has.
-        Err(error) if name.starts_with("debian-7.") => {
-            fetch(&["debian-sid".to_owned()], false, mirror)?;
-            find(name).map_err(|_| error)?
-        }
-        Err(error) => return Err(error),
-    };
+    let guest = find(name)?;
     let initrd = if guest.release().is_some() && busybox_directory().join("version").exists() {
         initrd::make(&paths::guests(), &busybox_directory().join("busybox"))?
     } else {
         fetch(&[guest.name.to_owned()], false, mirror)?;
         paths::guests().join("initrd.cpio")
     };
+    // Sid may turn out to have another version than the name says.
+    find(name)?;
     let release = guest.release().with_context(|| format!("guest {} is not there after fetching it", guest.name))?;
-    Ok(Fetched { name: guest.name.to_owned(), release, kernel: guest.kernel(), initrd })
+    Ok(Fetched { name: guest.name.to_owned(), release, page_bytes: guest.page_bytes, kernel: guest.kernel(), initrd })
 }
 
 /// Fetches the named guests (all of them when none is named), busybox, and makes the initrd.
