@@ -38,30 +38,28 @@ pub struct RtasFunction {
     pub token: u32,
     /// Name, the property name in `/rtas`.
     pub name: &'static str,
+    /// Fewest arguments that a call may have. The table refuses any other shape before the handler hears of it.
+    pub nargs_min: usize,
+    /// Most arguments that a call may have.
+    pub nargs_max: usize,
+    /// Outputs of a call, the status word counted; 0 for a call that does not return.
+    pub nret: usize,
 }
 
-/// One call of RTAS: arguments in, results out. Out-of-range accesses are harmless: a guest chooses both counts.
+impl RtasFunction {
+    /// A function with `nargs` arguments and `nret` outputs.
+    pub const fn new(token: u32, name: &'static str, nargs: usize, nret: usize) -> RtasFunction {
+        RtasFunction { token, name, nargs_min: nargs, nargs_max: nargs, nret }
+    }
+}
+
+/// One call of RTAS: arguments in, results out, as many as the function's row says.
 #[derive(Debug)]
 pub struct RtasCall<'a> {
     /// The arguments.
     pub args: &'a [u32],
     /// The results after the status word, so `results[0]` is RTAS's second output. Zero at the start.
     pub results: &'a mut [u32],
-}
-
-impl RtasCall<'_> {
-    /// Whether the guest passed exactly `nargs` arguments and room for exactly `nret` outputs, the status counted.
-    /// (A call with `nret` 0 has no status word and is never "exactly" anything but 0.)
-    pub fn has_shape(&self, nargs: usize, nret: usize) -> bool {
-        self.args.len() == nargs && self.results.len() + 1 == nret
-    }
-
-    /// Sets output `1 + number`, when the guest has left room for it.
-    pub fn set_result(&mut self, number: usize, value: u32) {
-        if let Some(slot) = self.results.get_mut(number) {
-            *slot = value;
-        }
-    }
 }
 
 /// A device, or a part of the hypervisor, that handles hypercalls and RTAS calls.
