@@ -1,5 +1,6 @@
 //! The assembler for tests: reads what [`crate::disassemble`] writes, and a little more comfort.
 
+use crate::alias::expand;
 use crate::disasm::{Operand, SUFFIXES, words};
 use crate::{EncodeError, Field, Kind, Op};
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AsmError {
     /// The mnemonic is not in the table.
-    #[error("no instruction is called `{0}`; see isa::coverage() for what there is")]
+    #[error("no instruction is called `{0}` with these operands; see isa::coverage() for what there is")]
     UnknownMnemonic(String),
     /// The wrong number of operands.
     #[error("`{line}`: {found} operands found, expected {expected}, as in `{template}`")]
@@ -66,16 +67,20 @@ pub fn assemble(line: &str) -> Result<u64, AsmError> {
 }
 
 /// Assembles one instruction at `address`. Registers are written `r3`, `f1`, `v2`, `vs3`, `a0`, `cr1` or as plain
-/// numbers; numbers are decimal or `0x` hexadecimal. Of a prefixed instruction the prefix is in the high half.
+/// numbers; numbers are decimal or `0x` hexadecimal. The common extended mnemonics are read too. Of a prefixed instruction the prefix is in the high half.
 pub fn assemble_at(line: &str, address: u64) -> Result<u64, AsmError> {
     let line = line.trim();
     let (mnemonic, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let given: Vec<&str> = words(rest).map(str::trim).filter(|w| !w.is_empty()).collect();
     let Some((op, set)) = MNEMONICS.get(mnemonic) else {
-        return Err(AsmError::UnknownMnemonic(mnemonic.into()));
+        // What an extended mnemonic stands for is never one itself.
+        return match expand(mnemonic, &given) {
+            Some(plain) => assemble_at(&plain, address),
+            None => Err(AsmError::UnknownMnemonic(mnemonic.into())),
+        };
     };
     let row = op.row();
     let operands = row.operands();
-    let given: Vec<&str> = words(rest).map(str::trim).filter(|w| !w.is_empty()).collect();
     if given.len() != operands.len() {
         return Err(AsmError::Operands {
             line: line.into(),

@@ -1,6 +1,6 @@
 //! From a word to its row.
 
-use crate::{Facility, Field, IsaLevel, Kind, Op};
+use crate::{Facility, Field, Fields, IsaLevel, Kind, Op};
 use std::sync::LazyLock;
 
 /// A decoded instruction.
@@ -35,6 +35,13 @@ impl Insn {
     /// The value of a field.
     pub fn get(self, field: Field) -> i64 {
         self.op.row().get(field, self.raw)
+    }
+}
+
+impl Fields for Insn {
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.raw
     }
 }
 
@@ -144,7 +151,7 @@ pub fn decode(raw: u64, level: IsaLevel) -> Option<Insn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Any, Fields};
+    use crate::Any;
 
     fn op(word: u32) -> Option<Op> {
         decode(word.into(), IsaLevel::V3_1).map(|i| i.op)

@@ -6,6 +6,7 @@
 //! set CR0 (`.`) or overflow (`o`), link (`l`) or are absolute (`a`) are one row with a field; where the dot is always
 //! there, the name ends in `_`. Fields have the names that the manual gives them, see [`Fields`].
 
+mod alias;
 mod asm;
 mod coverage;
 mod decode;

@@ -137,3 +137,9 @@ impl Op {
         ROWS.iter().find(|r| r.name == name).map(|r| r.op)
     }
 }
+
+impl std::fmt::Display for Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.row().name)
+    }
+}

@@ -15,6 +15,23 @@ fn rng(mut state: u64) -> impl FnMut() -> u64 {
     }
 }
 
+macro_rules! count {
+    ([$unit:tt] $( $name:ident $chapter:ident $status:ident $pattern:literal $asm:literal $levels:ident $facility:ident
+        $privilege:ident $ends:ident; )*) => {
+        [$( (stringify!($name), stringify!($chapter), $unit) ),*]
+    };
+}
+
+/// The macro hands every row to a callback of another crate, extra tokens first.
+#[test]
+fn rows_as_macro() {
+    let names = isa::for_each_row! { count 1 };
+    assert_eq!(names.iter().map(|(.., n)| n).sum::<usize>(), Op::ALL.len());
+    for ((name, chapter, _), row) in names.iter().zip(rows()) {
+        assert_eq!((*name, *chapter), (row.name, &*format!("{:?}", row.chapter)));
+    }
+}
+
 fn rows() -> impl Iterator<Item = &'static Row> {
     Op::ALL.iter().map(|op| op.row())
 }
