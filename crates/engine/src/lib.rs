@@ -1,1 +1,188 @@
-//! The run loop: blocks, counters, tiers, interrupts.
+//! The run loop of one vCPU: tiers, interrupts, mail, time.
+//!
+//! [`Engine::run`] executes guest code until the machine is needed. Interrupts, invalidations from
+//! other vCPUs and the decrementer are dealt with here; hypercalls and orders to stop are the
+//! machine's.
+
+use interp::{Interpreter, Leave};
+use memory::mail::pending;
+use std::fmt;
+use vcpu::{Exit, Vcpu};
+
+/// Instructions between two looks at the real clock: 20 to 40 microseconds.
+const SLICE: i64 = 16_384;
+
+/// Why [`Engine::run`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineExit {
+    /// `sc 1`: r3 and up hold the call, NIA is behind it.
+    Hypercall,
+    /// [`pending::STOP`] is set.
+    Stopped,
+    /// The instructions asked for have been retired.
+    Budget,
+}
+
+/// Counters of one vCPU, for `--stats`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Instructions retired.
+    pub retired: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+    /// Hypercalls.
+    pub hypercalls: u64,
+    /// Blocks decoded by the interpreter.
+    pub blocks_decoded: u64,
+    /// Look-ups of blocks by real address.
+    pub block_lookups: u64,
+    /// Translations entered into the TLB after a walk.
+    pub tlb_fills: u64,
+    /// Invalidations of one page.
+    pub tlb_page_invalidations: u64,
+    /// Invalidations of a process or of everything.
+    pub tlb_process_invalidations: u64,
+}
+
+impl EngineStats {
+    /// Adds another vCPU's counters.
+    pub fn add(&mut self, o: &EngineStats) {
+        self.retired += o.retired;
+        self.interrupts += o.interrupts;
+        self.hypercalls += o.hypercalls;
+        self.blocks_decoded += o.blocks_decoded;
+        self.block_lookups += o.block_lookups;
+        self.tlb_fills += o.tlb_fills;
+        self.tlb_page_invalidations += o.tlb_page_invalidations;
+        self.tlb_process_invalidations += o.tlb_process_invalidations;
+    }
+}
+
+impl fmt::Display for EngineStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "retired instructions: {}", self.retired)?;
+        writeln!(f, "interrupts taken: {}", self.interrupts)?;
+        writeln!(f, "hypercalls: {}", self.hypercalls)?;
+        writeln!(f, "blocks decoded: {}", self.blocks_decoded)?;
+        writeln!(f, "block look-ups by real address: {}", self.block_lookups)?;
+        writeln!(f, "TLB fills: {}", self.tlb_fills)?;
+        writeln!(f, "TLB page invalidations: {}", self.tlb_page_invalidations)?;
+        write!(f, "TLB process invalidations: {}", self.tlb_process_invalidations)
+    }
+}
+
+/// One vCPU with its decoded code. Belongs to one thread at a time.
+#[derive(Debug)]
+pub struct Engine {
+    vcpu: Vcpu,
+    interpreter: Interpreter,
+    retired: u64,
+    interrupts: u64,
+    hypercalls: u64,
+}
+
+impl Engine {
+    /// An engine around a vCPU.
+    pub fn new(vcpu: Vcpu) -> Self {
+        Engine { vcpu, interpreter: Interpreter::default(), retired: 0, interrupts: 0, hypercalls: 0 }
+    }
+
+    /// The vCPU.
+    pub fn vcpu(&mut self) -> &mut Vcpu {
+        &mut self.vcpu
+    }
+
+    /// Resets the vCPU and forgets all code.
+    pub fn reset(&mut self) {
+        self.vcpu.reset();
+        self.vcpu.code_events.clear();
+        self.interpreter.clear();
+    }
+
+    /// Instructions retired so far.
+    pub fn retired(&self) -> u64 {
+        self.retired
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> EngineStats {
+        let i = self.interpreter.stats();
+        EngineStats {
+            retired: self.retired,
+            interrupts: self.interrupts,
+            hypercalls: self.hypercalls,
+            blocks_decoded: i.decoded,
+            block_lookups: i.lookups,
+            tlb_fills: self.vcpu.tlb.stats.fills,
+            tlb_page_invalidations: self.vcpu.tlb.stats.pages,
+            tlb_process_invalidations: self.vcpu.tlb.stats.processes,
+        }
+    }
+
+    /// Runs guest code: exactly `instructions` of them under the virtual clock, about so many under the
+    /// real one, unless it has to come back earlier.
+    pub fn run(&mut self, instructions: u64) -> EngineExit {
+        let end = self.retired.saturating_add(instructions);
+        loop {
+            let left = i64::try_from(end - self.retired.min(end)).unwrap_or(i64::MAX);
+            if left == 0 {
+                return EngineExit::Budget;
+            }
+            if self.vcpu.clock.is_virtual() {
+                self.vcpu.begin_slice(left);
+                self.vcpu.limit_slice();
+            } else {
+                self.vcpu.begin_slice(left.min(SLICE));
+            }
+            let exit = self.slice();
+            self.retired += self.vcpu.end_slice();
+            self.vcpu.refresh_decrementer();
+            if let Some(exit) = exit {
+                return exit;
+            }
+        }
+    }
+
+    /// Runs to the end of the slice (`None`), or to what the machine must see.
+    fn slice(&mut self) -> Option<EngineExit> {
+        loop {
+            match self.interpreter.run(&mut self.vcpu) {
+                Leave::Budget => return None,
+                Leave::CalledAway => {
+                    if self.serve() {
+                        return Some(EngineExit::Stopped);
+                    }
+                }
+                Leave::Exit => match self.vcpu.exit {
+                    Exit::Interrupt(interrupt) => {
+                        self.interrupts += 1;
+                        self.vcpu.take_interrupt(&interrupt);
+                    }
+                    Exit::Hypercall => {
+                        self.hypercalls += 1;
+                        return Some(EngineExit::Hypercall);
+                    }
+                    Exit::Next => {}
+                },
+            }
+        }
+    }
+
+    /// Acts on what called the vCPU away. True if the machine wants its thread.
+    fn serve(&mut self) -> bool {
+        let v = &mut self.vcpu;
+        let now = v.mailbox().pending();
+        if now & pending::MAIL != 0 {
+            v.serve_mail();
+        }
+        self.interpreter.act_on_events(v);
+        if now & pending::STOP != 0 {
+            return true;
+        }
+        if let Some(interrupt) = v.next_interrupt() {
+            self.interrupts += 1;
+            v.take_interrupt(&interrupt);
+        }
+        false
+    }
+}

@@ -6,6 +6,11 @@ use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
+/// A page that is about to hold decoded code: write entries are being withdrawn.
+const MARKED: u8 = 1;
+/// A page that holds decoded code, and for which no write entry exists.
+const CONFIRMED: u8 = 2;
+
 /// Why guest RAM could not be made or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum RamError {
@@ -183,16 +188,27 @@ impl Memory {
         self.code.get(page as usize).is_some_and(|c| c.load(SeqCst) != 0)
     }
 
-    /// Says that `from` is about to decode code in the page. Returns true if write entries of other
-    /// vCPUs must be withdrawn first: the caller withdraws its own, then waits with
-    /// [`Hub::wait_for_all`], and only then reads the bytes.
+    /// Says that `from` is about to decode code in the page. Returns true if write entries must be
+    /// withdrawn first: the caller withdraws its own, waits with [`Hub::wait_for_all`], calls
+    /// [`Memory::confirm_code`], and only then reads the bytes.
     pub fn mark_code(&self, page: u64, from: usize) -> bool {
         let Some(flag) = self.code.get(page as usize) else { return false };
-        if flag.swap(1, SeqCst) != 0 {
+        if flag.load(SeqCst) == CONFIRMED {
             return false;
         }
+        // Another vCPU may be waiting for its withdrawal right now: until it is confirmed, whoever
+        // wants to decode withdraws too.
+        let _ = flag.compare_exchange(0, MARKED, SeqCst, SeqCst);
         self.hub.broadcast(Some(from), Message::WithdrawWrites { page });
         true
+    }
+
+    /// Says that no write entry for the page is left. If somebody wrote meanwhile, the mark is gone, and
+    /// a message to drop what is about to be decoded waits in every mailbox.
+    pub fn confirm_code(&self, page: u64) {
+        if let Some(flag) = self.code.get(page as usize) {
+            let _ = flag.compare_exchange(MARKED, CONFIRMED, SeqCst, SeqCst);
+        }
     }
 
     /// Says that bytes of the page changed: decoded code of it is dropped by every vCPU at its next
@@ -260,8 +276,10 @@ mod tests {
     fn a_write_to_code_tells_every_vcpu() {
         let m = Memory::new(0x2_0000, 2).unwrap();
         assert!(m.mark_code(3, 0));
-        assert!(!m.mark_code(3, 1), "already marked");
-        assert_eq!(m.hub().mailbox(1).take().0, [Message::WithdrawWrites { page: 3 }]);
+        assert!(m.mark_code(3, 0), "not confirmed yet");
+        m.confirm_code(3);
+        assert!(!m.mark_code(3, 1), "confirmed");
+        assert_eq!(m.hub().mailbox(1).take().0, [Message::WithdrawWrites { page: 3 }; 2]);
         m.write(0x2FFF, &[1, 2]).unwrap();
         for v in 0..2 {
             assert_ne!(m.hub().mailbox(v).pending() & pending::MAIL, 0);

@@ -38,60 +38,80 @@ impl Vcpu {
         if self.little_endian() { value } else { value.swap_bytes() >> (64 - 8 * size) }
     }
 
-    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order.
+    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order, if the TLB has the page.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn load_hit(&self, ea: u64, size: u32) -> Option<u64> {
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        if entry.read != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
+            return None;
+        }
+        let host = ea.wrapping_add(entry.addend) as *const u8;
+        // SAFETY: a TLB entry's addend leads into the RAM page of its tag, and the tag covers the last byte.
+        let raw = unsafe {
+            match size {
+                1 => access::load_u8(host),
+                2 => access::load_u16(host),
+                4 => access::load_u32(host),
+                _ => access::load_u64(host),
+            }
+        };
+        Some(self.swap_if_big(raw, size))
+    }
+
+    /// Stores the low `size` (1, 2, 4, 8) bytes of `value` in guest byte order, if the TLB has the page.
+    /// Says whether it did.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn store_hit(&mut self, ea: u64, size: u32, value: u64) -> bool {
+        let context = self.data_context[(ea >> 63) as usize];
+        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        if entry.write != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
+            return false;
+        }
+        let host = ea.wrapping_add(entry.addend) as *mut u8;
+        let raw = self.swap_if_big(value, size);
+        // SAFETY: as in `load_hit`; a write tag exists for pages without decoded code only.
+        unsafe {
+            match size {
+                1 => access::store_u8(host, raw),
+                2 => access::store_u16(host, raw),
+                4 => access::store_u32(host, raw),
+                _ => access::store_u64(host, raw),
+            }
+        }
+        true
+    }
+
+    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order. `cia` is settled.
     ///
     /// # Errors
     /// The access's interrupt.
-    #[inline(always)]
-    #[allow(unsafe_code)]
+    #[inline]
     pub fn load(&mut self, ea: u64, size: u32) -> R<u64> {
-        let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
-        if entry.read == (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
-            let host = ea.wrapping_add(entry.addend) as *const u8;
-            // SAFETY: a TLB entry's addend leads into the RAM page of its tag, and the tag covers the last byte.
-            let raw = unsafe {
-                match size {
-                    1 => access::load_u8(host),
-                    2 => access::load_u16(host),
-                    4 => access::load_u32(host),
-                    _ => access::load_u64(host),
-                }
-            };
-            return Ok(self.swap_if_big(raw, size));
+        match self.load_hit(ea, size) {
+            Some(v) => Ok(v),
+            None => self.load_slow(ea, size),
         }
-        self.load_slow(ea, size)
     }
 
-    /// Stores the low `size` (1, 2, 4, 8) bytes of `value` in guest byte order.
+    /// Stores the low `size` (1, 2, 4, 8) bytes of `value` in guest byte order. `cia` is settled.
     ///
     /// # Errors
     /// The access's interrupt; nothing was stored.
-    #[inline(always)]
-    #[allow(unsafe_code)]
+    #[inline]
     pub fn store(&mut self, ea: u64, size: u32, value: u64) -> R {
-        let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
-        if entry.write == (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
-            let host = ea.wrapping_add(entry.addend) as *mut u8;
-            let raw = self.swap_if_big(value, size);
-            // SAFETY: as in `load`; a write tag exists for pages without decoded code only.
-            unsafe {
-                match size {
-                    1 => access::store_u8(host, raw),
-                    2 => access::store_u16(host, raw),
-                    4 => access::store_u32(host, raw),
-                    _ => access::store_u64(host, raw),
-                }
-            }
-            return Ok(());
-        }
-        self.store_slow(ea, size, value)
+        if self.store_hit(ea, size, value) { Ok(()) } else { self.store_slow(ea, size, value) }
     }
 
     #[cold]
     #[inline(never)]
-    fn load_slow(&mut self, ea: u64, size: u32) -> R<u64> {
+    /// Loads where the TLB does not hit. `cia` is settled.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    pub fn load_slow(&mut self, ea: u64, size: u32) -> R<u64> {
         let mut bytes = [0u8; 8];
         self.read_guest(ea, &mut bytes[..size as usize])?;
         Ok(self.swap_if_big(u64::from_le_bytes(bytes), size))
@@ -99,7 +119,11 @@ impl Vcpu {
 
     #[cold]
     #[inline(never)]
-    fn store_slow(&mut self, ea: u64, size: u32, value: u64) -> R {
+    /// Stores where the TLB does not hit. `cia` is settled.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    pub fn store_slow(&mut self, ea: u64, size: u32, value: u64) -> R {
         let raw = self.swap_if_big(value, size);
         self.write_guest(ea, &raw.to_le_bytes()[..size as usize])
     }

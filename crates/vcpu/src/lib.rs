@@ -58,6 +58,29 @@ pub enum CodeEvent {
     ForgetAll,
 }
 
+/// The decoded block that the interpreter runs, for addresses and counts in the middle of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Host address of its first operation.
+    pub operations: usize,
+    /// Effective address of its first instruction.
+    pub ea: u64,
+    /// Its length in instructions.
+    pub len: i64,
+}
+
+/// How a block ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Link {
+    /// On to the instruction behind it.
+    Next = 0,
+    /// A direct branch, taken.
+    Taken = 1,
+    /// Anywhere, or with another MSR.
+    None = 2,
+}
+
 /// One vCPU.
 #[repr(C)]
 pub struct Vcpu {
@@ -84,6 +107,10 @@ pub struct Vcpu {
     pub cia: u64,
     /// Instructions already counted in `budget` but not yet retired, the current one included.
     pub ahead: i64,
+    /// The block that runs now.
+    pub cursor: Cursor,
+    /// How the last block ended: which of its links leads on.
+    pub link: Link,
     /// Why the last run ended.
     pub exit: Exit,
     /// Result of a helper that can fail.
@@ -147,6 +174,8 @@ impl Vcpu {
             tlb: Tlb::default(),
             cia: 0,
             ahead: 0,
+            cursor: Cursor::default(),
+            link: Link::None,
             exit: Exit::Next,
             result: 0,
             reservation: reservation::Reservation::default(),

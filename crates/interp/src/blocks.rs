@@ -1,0 +1,206 @@
+//! The store of decoded blocks of one vCPU, and the look-ups that lead to them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use vcpu::{CodeEvent, Vcpu};
+
+/// Runs one instruction. True if the block ends here: by its last instruction, or because the
+/// instruction stopped ([`Vcpu::exit`] says why).
+pub type Handler = for<'a> fn(&'a mut Vcpu, &'a Operation) -> bool;
+
+/// One decoded instruction.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Its handler.
+    pub handler: Handler,
+    /// Its word (prefix and suffix for a prefixed one): where the handler takes its fields from.
+    pub raw: u64,
+}
+
+/// Size of an [`Operation`]: the distance of two in a block.
+pub const OPERATION_BYTES: usize = size_of::<Operation>();
+
+/// Number of a block in the store; [`NONE`] stands for none.
+pub type BlockId = u32;
+/// No block.
+pub const NONE: BlockId = u32::MAX;
+
+/// A straight run of instructions of one page.
+#[derive(Debug)]
+pub struct Block {
+    /// The instructions; where the last of them does not go elsewhere by itself, one operation more
+    /// that goes on behind it.
+    pub operations: Box<[Operation]>,
+    /// Number of instructions.
+    pub len: i64,
+    /// Real address of the first.
+    pub real: u64,
+    /// [`Vcpu::mode`] that it was decoded for.
+    pub mode: u32,
+    /// Blocks of the same page that follow: behind it, and at its direct branch.
+    pub links: [BlockId; 2],
+    /// The block is one instruction to be traced when it completes; with the knowledge whether it is a branch.
+    pub traced: Option<bool>,
+}
+
+/// A multiplicative hash: keys are real addresses and modes, which nobody chooses to collide.
+#[derive(Default, Debug)]
+pub struct KeyHasher(u64);
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.write_u64(u64::from(*b));
+        }
+    }
+    fn write_u32(&mut self, v: u32) {
+        self.write_u64(u64::from(v));
+    }
+    fn write_u64(&mut self, v: u64) {
+        self.0 = (self.0.rotate_left(29) ^ v).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}
+type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+
+/// One entry of the jump cache.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    ea: u64,
+    key: u64,
+    block: BlockId,
+}
+const EMPTY: Jump = Jump { ea: u64::MAX, key: u64::MAX, block: NONE };
+
+/// Slots of the jump cache a page has.
+const SLOTS: usize = 64;
+/// Pages that the jump cache tells apart.
+const PAGES: usize = 128;
+
+/// All decoded blocks of one vCPU.
+#[derive(Debug)]
+pub struct Blocks {
+    blocks: Vec<Block>,
+    free: Vec<BlockId>,
+    by_key: KeyMap<(u64, u32), BlockId>,
+    by_page: KeyMap<u64, Vec<BlockId>>,
+    jumps: Box<[Jump]>,
+    /// Blocks decoded so far.
+    pub decoded: u64,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Blocks {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::default(),
+            by_page: HashMap::default(),
+            jumps: vec![EMPTY; SLOTS * PAGES].into_boxed_slice(),
+            decoded: 0,
+        }
+    }
+}
+
+/// The key under which a look-up by effective address is cached: mode and context of the fetch.
+#[inline(always)]
+fn jump_key(v: &Vcpu, ea: u64) -> u64 {
+    v.fetch_context[(ea >> 63) as usize] << 32 | u64::from(v.mode)
+}
+
+#[inline(always)]
+fn jump_row(page: u64, context: u64) -> usize {
+    ((page ^ page >> 7 ^ (context >> 3).wrapping_mul(0x1D)) as usize & (PAGES - 1)) * SLOTS
+}
+
+#[inline(always)]
+fn jump_index(v: &Vcpu, ea: u64) -> usize {
+    jump_row(ea >> 12, v.fetch_context[(ea >> 63) as usize]) + ((ea >> 2 ^ ea >> 8) as usize & (SLOTS - 1))
+}
+
+impl Blocks {
+    /// The block for `ea` as the vCPU stands, if the jump cache knows it.
+    #[inline(always)]
+    pub fn jump(&self, v: &Vcpu, ea: u64) -> BlockId {
+        let j = &self.jumps[jump_index(v, ea)];
+        if j.ea == ea && j.key == jump_key(v, ea) { j.block } else { NONE }
+    }
+
+    /// Remembers the way from `ea` to `block`.
+    pub fn remember(&mut self, v: &Vcpu, ea: u64, block: BlockId) {
+        self.jumps[jump_index(v, ea)] = Jump { ea, key: jump_key(v, ea), block };
+    }
+
+    /// The block decoded at this real address for this mode.
+    pub fn find(&self, real: u64, mode: u32) -> BlockId {
+        self.by_key.get(&(real, mode)).copied().unwrap_or(NONE)
+    }
+
+    /// Adds a block.
+    pub fn insert(&mut self, block: Block) -> BlockId {
+        self.decoded += 1;
+        let (key, page) = ((block.real, block.mode), block.real >> 12);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.blocks[id as usize] = block;
+                id
+            }
+            None => {
+                self.blocks.push(block);
+                (self.blocks.len() - 1) as BlockId
+            }
+        };
+        self.by_key.insert(key, id);
+        self.by_page.entry(page).or_default().push(id);
+        id
+    }
+
+    /// The block.
+    #[inline(always)]
+    pub fn get(&self, id: BlockId) -> &Block {
+        &self.blocks[id as usize]
+    }
+
+    /// The block, to set its links.
+    pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
+        &mut self.blocks[id as usize]
+    }
+
+    /// Acts on what the vCPU noted.
+    pub fn act_on(&mut self, event: CodeEvent) {
+        match event {
+            CodeEvent::DropPage(page) => self.drop_page(page),
+            CodeEvent::ForgetAll => self.jumps.fill(EMPTY),
+            CodeEvent::ForgetPage { base, ea, shift } => {
+                if shift > 16 {
+                    self.jumps.fill(EMPTY);
+                } else {
+                    let first = ea >> shift << shift >> 12;
+                    for page in first..first + (1 << (shift.max(12) - 12)) {
+                        let row = jump_row(page, base);
+                        self.jumps[row..row + SLOTS].iter_mut().filter(|j| j.ea >> 12 == page).for_each(|j| *j = EMPTY);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops every block of a real page. Links lead within a page only, so none is left dangling.
+    fn drop_page(&mut self, page: u64) {
+        let Some(ids) = self.by_page.remove(&page) else { return };
+        for id in &ids {
+            let b = &mut self.blocks[*id as usize];
+            self.by_key.remove(&(b.real, b.mode));
+            b.operations = Box::default();
+            b.links = [NONE; 2];
+        }
+        self.jumps.iter_mut().filter(|j| j.block != NONE && ids.contains(&j.block)).for_each(|j| *j = EMPTY);
+        self.free.extend(ids);
+    }
+
+    /// Drops everything, as at a machine reset.
+    pub fn clear(&mut self) {
+        *self = Blocks { decoded: self.decoded, ..Blocks::default() };
+    }
+}

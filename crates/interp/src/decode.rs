@@ -1,0 +1,131 @@
+//! From instruction words to a block.
+
+use crate::blocks::{Block, NONE, Operation};
+use crate::handlers::{self, handler_of};
+use isa::{Ends, Facility, Insn, Op, Privilege};
+use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE};
+use vcpu::context::mode;
+use vcpu::{R, Vcpu};
+
+/// Instructions a block has at most.
+const MOST: usize = 64;
+
+/// Decodes the block at real address `real`, which the vCPU fetched from `ea`.
+///
+/// # Errors
+/// None now: the page was translated. (A prefixed instruction never crosses a page: it would cross a
+/// 64-byte boundary, which is an alignment interrupt.)
+pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
+    let page = real >> PAGE_SHIFT;
+    if v.memory.mark_code(page, v.index) {
+        v.tlb.withdraw_writes(page);
+        v.wait_for_all();
+        v.memory.confirm_code(page);
+    }
+    let mut bytes = [0u8; PAGE_SIZE as usize];
+    let start = (real & PAGE_OFFSET) as usize & !3;
+    let most = ((PAGE_SIZE as usize - start) / 4).min(MOST);
+    // `fetch_address` found the page in RAM; a failed read leaves zeros, which are illegal instructions.
+    let _ = v.memory.read(real & !3, &mut bytes[..most * 4]);
+    let traced_mode = v.mode & (mode::STEP | mode::BRANCH_TRACE) != 0;
+    let word_at = |n: usize| {
+        let b: [u8; 4] = std::array::from_fn(|k| bytes[n * 4 + k]);
+        if v.mode & mode::LE != 0 { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) }
+    };
+
+    let mut operations = Vec::with_capacity(most + 1);
+    let mut len = 0i64;
+    let mut ended = false;
+    let mut traced = None;
+    let mut words = Vec::new();
+    let wants_words = v.observer.wants_blocks();
+    let mut n = 0;
+    while n < most && !ended {
+        let word = word_at(n);
+        let prefixed = isa::is_prefix(word) && v.model.level >= isa::IsaLevel::V3_1;
+        let mut raw = u64::from(word);
+        let operation;
+        let mut branch = false;
+        if prefixed {
+            let at = real + 4 * n as u64;
+            ended = true;
+            if at & 63 == 60 {
+                operation = Operation { handler: handlers::prefix_crosses, raw };
+            } else {
+                raw = raw << 32 | u64::from(word_at(n + 1));
+                operation = one(v, raw, true).0;
+            }
+        } else {
+            (operation, ended, branch) = one(v, raw, false);
+        }
+        operations.push(operation);
+        if wants_words {
+            words.push(raw);
+        }
+        len += 1;
+        n += 1;
+        if traced_mode {
+            // Returns from interrupts are not traced (Power ISA 3.0B, Book III, 6.5.15).
+            let returns =
+                matches!(isa::decode(raw, v.model.level).map(|i| i.op), Some(Op::rfid | Op::hrfid | Op::rfscv));
+            traced = (!returns).then_some(branch);
+            if v.mode & mode::STEP != 0 || branch {
+                break;
+            }
+        }
+    }
+    if !ended {
+        operations.push(Operation { handler: handlers::go_on, raw: 0 });
+    }
+    if wants_words {
+        v.observer.block(ea, real, &words);
+    }
+    Ok(Block { operations: operations.into_boxed_slice(), len, real, mode: v.mode, links: [NONE; 2], traced })
+}
+
+/// Decodes one instruction: operation, whether it ends the block, whether it is a branch.
+fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, bool, bool) {
+    let stop = |handler| (Operation { handler, raw }, true, false);
+    let Some(insn) = isa::decode(raw, v.model.level) else { return stop(handlers::illegal) };
+    let row = insn.op.row();
+    let has = |m| v.mode & m != 0;
+    let problem = has(mode::PR);
+    match row.privilege {
+        Privilege::Hyper => return stop(if problem { handlers::privileged } else { handlers::illegal }),
+        Privilege::Privileged if problem => return stop(handlers::privileged),
+        _ => {}
+    }
+    if !row.implemented {
+        return stop(handlers::unimplemented);
+    }
+    if prefixed && !has(mode::PREFIX) {
+        return stop(handlers::prefix_unavailable);
+    }
+    match insn.facility() {
+        Facility::Fp | Facility::Dfp if !has(mode::FP) => return stop(handlers::fp_unavailable),
+        Facility::Vec if !has(mode::VEC) => return stop(handlers::vector_unavailable),
+        Facility::Vsx | Facility::Mma if !has(mode::VSX) => return stop(handlers::vsx_unavailable),
+        Facility::Tar if !has(mode::TAR) => return stop(handlers::tar_unavailable),
+        Facility::Scv if !has(mode::SCV) => return stop(handlers::scv_unavailable),
+        // MSR[TM] cannot be set: no model here has transactional memory.
+        Facility::Tm => return stop(handlers::tm_unavailable),
+        _ => {}
+    }
+    let ends = prefixed || ends_block(insn);
+    (Operation { handler: handler_of(insn, ends), raw }, ends, row.ends == Ends::Branch)
+}
+
+/// Whether the block ends with this instruction. The table says so; of `mtspr`, those that change
+/// neither translation nor what may interrupt go on.
+fn ends_block(insn: Insn) -> bool {
+    use cpu::spr::*;
+    use isa::Fields;
+    if insn.op == Op::mtspr {
+        let spr = isa::Any(insn.raw).spr() as u32;
+        return !matches!(
+            spr,
+            XER | LR | CTR | TAR | VRSAVE | SRR0 | SRR1 | SPRG0..=SPRG3 | DAR | DSISR | CFAR | PPR | PPR32 | DSCR
+        );
+    }
+    insn.op.row().ends != Ends::No
+}

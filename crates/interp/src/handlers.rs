@@ -1,0 +1,171 @@
+//! Handlers: one function an instruction (and specialisation), all expanded from the instruction table.
+
+use crate::blocks::{Handler, Operation};
+use crate::exec::Exec;
+use cpu::bits::{fscr, srr1};
+use cpu::{Interrupt, Vector};
+use isa::{Any, Fields, Insn, Op, Spec};
+use sem::Sem;
+use vcpu::{Link, R, Stop, Vcpu};
+
+/// Bytes of the instruction.
+#[inline(always)]
+fn bytes(raw: u64) -> u64 {
+    if raw >> 32 != 0 { 8 } else { 4 }
+}
+
+/// Runs a row. `ENDS`: the block ends behind it; where it goes is NIA, preset to the next instruction.
+#[inline(always)]
+fn run<const ENDS: bool>(v: &mut Vcpu, op: &Operation, row: impl FnOnce(&mut Exec<'_>) -> R) -> bool {
+    let mut s = Exec { v, op };
+    if ENDS {
+        let next = s.cia().wrapping_add(bytes(op.raw));
+        s.v.state.nia = s.v.wrap_ea(next);
+        s.v.link = Link::None;
+    }
+    match row(&mut s) {
+        Ok(()) => ENDS,
+        Err(Stop) => true,
+    }
+}
+
+/// Which specialisations a chapter's rows have.
+macro_rules! specialise {
+    ($op:ident, $i:ident, $ends:ident, fixed, $name:ident) => {{
+        // Where a row has no Rc or OE field, both look alike and the compiler makes the same code.
+        let (rc, oe, zero) = ($i.rc(), $i.oe(), $i.ra() == 0);
+        match (rc, oe, zero) {
+            (false, false, false) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<0, 0, 0>(op.raw))),
+            (false, false, true) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<0, 0, 1>(op.raw))),
+            (true, false, _) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<1, 0, 2>(op.raw))),
+            _ => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Any(op.raw))),
+        }
+    }};
+    ($op:ident, $i:ident, $ends:ident, storage, $name:ident) => {
+        match ($ends, $i.ra() == 0) {
+            (true, _) => |v, op| run::<true>(v, op, |s| sem::storage::$name(s, Any(op.raw))),
+            (false, true) => |v, op| run::<false>(v, op, |s| sem::storage::$name(s, Spec::<2, 2, 1>(op.raw))),
+            (false, false) => |v, op| run::<false>(v, op, |s| sem::storage::$name(s, Spec::<2, 2, 0>(op.raw))),
+        }
+    };
+    ($op:ident, $i:ident, $ends:ident, branch, $name:ident) => {
+        // Branches set NIA and link themselves, both ways; CR logic goes on.
+        if $ends {
+            |v, op| {
+                let mut s = Exec { v, op };
+                let _ = sem::branch::$name(&mut s, Any(op.raw));
+                true
+            }
+        } else {
+            |v, op| run::<false>(v, op, |s| sem::branch::$name(s, Any(op.raw)))
+        }
+    };
+    ($op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+        if $ends {
+            |v, op| run::<true>(v, op, |s| sem::$chapter::$name(s, Any(op.raw)))
+        } else {
+            |v, op| run::<false>(v, op, |s| sem::$chapter::$name(s, Any(op.raw)))
+        }
+    };
+}
+
+macro_rules! one_row {
+    (done, $op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+        specialise!($op, $i, $ends, $chapter, $name)
+    };
+    (todo, $op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+        unimplemented
+    };
+}
+
+macro_rules! table {
+    ([] $( $name:ident $chapter:ident $status:ident $pattern:literal $asm:literal $levels:ident $facility:ident
+        $privilege:ident $ends:ident; )*) => {
+        /// The handler of an instruction, specialised as far as its fields say. `ends`: the block ends
+        /// behind it.
+        pub fn handler_of(insn: Insn, ends: bool) -> Handler {
+            let i = Any(insn.raw);
+            match insn.op {
+                $( Op::$name => one_row!($status, op, i, ends, $chapter, $name), )*
+            }
+        }
+    };
+}
+isa::for_each_row! { table }
+
+/// Behind the last instruction of a block that does not branch.
+pub fn go_on(v: &mut Vcpu, _: &Operation) -> bool {
+    v.state.nia = v.wrap_ea(v.cursor.ea.wrapping_add(4 * v.cursor.len as u64));
+    v.link = Link::Next;
+    true
+}
+
+fn program(v: &mut Vcpu, op: &Operation, cause: u64) -> bool {
+    let _ = Exec { v, op }.program(cause);
+    true
+}
+
+fn unavailable(v: &mut Vcpu, op: &Operation, vector: Vector) -> bool {
+    Exec { v, op }.settle();
+    let _ = v.raise::<()>(Interrupt::new(vector, v.cia));
+    true
+}
+
+fn facility(v: &mut Vcpu, op: &Operation, ic: u64) -> bool {
+    Exec { v, op }.settle();
+    let _ = v.raise_facility::<()>(ic);
+    true
+}
+
+/// Not an instruction.
+pub fn illegal(v: &mut Vcpu, op: &Operation) -> bool {
+    program(v, op, srr1::PROGRAM_ILLEGAL)
+}
+
+/// Privileged, in problem state.
+pub fn privileged(v: &mut Vcpu, op: &Operation) -> bool {
+    program(v, op, srr1::PROGRAM_PRIVILEGED)
+}
+
+/// An instruction whose semantics are not there yet: illegal, and reported.
+pub fn unimplemented(v: &mut Vcpu, op: &Operation) -> bool {
+    Exec { v, op }.settle();
+    let name = isa::decode(op.raw, v.model.level).map_or("?", |i| i.op.row().name);
+    v.observer.clone().unimplemented_instruction(name, op.raw, v.cia);
+    program(v, op, srr1::PROGRAM_ILLEGAL)
+}
+
+/// MSR\[FP\] is off.
+pub fn fp_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    unavailable(v, op, Vector::FpUnavailable)
+}
+/// MSR\[VEC\] is off.
+pub fn vector_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    unavailable(v, op, Vector::VectorUnavailable)
+}
+/// MSR\[VSX\] is off.
+pub fn vsx_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    unavailable(v, op, Vector::VsxUnavailable)
+}
+/// FSCR\[TAR\] is off.
+pub fn tar_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    facility(v, op, fscr::ic::TAR)
+}
+/// FSCR\[SCV\] is off.
+pub fn scv_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    facility(v, op, fscr::ic::SCV)
+}
+/// FSCR\[PREFIX\] is off.
+pub fn prefix_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    facility(v, op, fscr::ic::PREFIX)
+}
+/// MSR\[TM\] is off, always.
+pub fn tm_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+    facility(v, op, fscr::ic::TM)
+}
+/// A prefix in the last word before a 64-byte boundary (Power ISA 3.1, Book I, 1.6).
+pub fn prefix_crosses(v: &mut Vcpu, op: &Operation) -> bool {
+    Exec { v, op }.settle();
+    let _ = v.raise::<()>(Interrupt::new(Vector::Alignment, v.cia).with_srr1(srr1::PREFIXED).with_dar(v.cia));
+    true
+}

@@ -1,0 +1,170 @@
+//! The run loop of the interpreter: from block to block until something calls the vCPU away.
+
+use crate::blocks::{BlockId, Blocks, NONE};
+use crate::decode::decode_block;
+use vcpu::{Cursor, Exit, Link, Vcpu};
+
+/// Why [`Interpreter::run`] came back. NIA and all registers are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// The budget is used up.
+    Budget,
+    /// A bit of [`memory::mail::pending`] that matters now is set.
+    CalledAway,
+    /// [`Vcpu::exit`] is not `Next`: an interrupt to take, or a hypercall.
+    Exit,
+}
+
+/// Counters for `--stats`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Look-ups that the jump cache could not answer.
+    pub lookups: u64,
+    /// Blocks decoded.
+    pub decoded: u64,
+}
+
+/// The interpreter of one vCPU: its decoded code.
+#[derive(Debug, Default)]
+pub struct Interpreter {
+    blocks: Blocks,
+    lookups: u64,
+}
+
+impl Interpreter {
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        Stats { lookups: self.lookups, decoded: self.blocks.decoded }
+    }
+
+    /// Forgets all decoded code.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+    }
+
+    /// Acts on what the vCPU noted about code. Must be called before [`Interpreter::run`] whenever
+    /// [`Vcpu::code_events`] is not empty.
+    pub fn act_on_events(&mut self, v: &mut Vcpu) {
+        for event in v.code_events.drain(..) {
+            self.blocks.act_on(event);
+        }
+    }
+
+    /// The block at NIA, decoded if need be; `None` if the fetch raised an interrupt.
+    fn find(&mut self, v: &mut Vcpu) -> Option<BlockId> {
+        let ea = v.state.nia;
+        let known = self.blocks.jump(v, ea);
+        if known != NONE {
+            return Some(known);
+        }
+        self.lookups += 1;
+        let real = v.fetch_address(ea).ok()?;
+        let mut id = self.blocks.find(real, v.mode);
+        if id == NONE {
+            let block = decode_block(v, ea, real).ok()?;
+            id = self.blocks.insert(block);
+        }
+        self.blocks.remember(v, ea, id);
+        Some(id)
+    }
+
+    /// Runs guest code from NIA until something else has to be done.
+    pub fn run(&mut self, v: &mut Vcpu) -> Leave {
+        v.exit = Exit::Next;
+        'look_up: loop {
+            if v.budget <= 0 {
+                return Leave::Budget;
+            }
+            if v.called_away() {
+                return Leave::CalledAway;
+            }
+            if !v.code_events.is_empty() {
+                self.act_on_events(v);
+            }
+            let Some(mut id) = self.find(v) else { return Leave::Exit };
+            loop {
+                let block = self.blocks.get(id);
+                let mut operations = &*block.operations;
+                let len = block.len;
+                v.cursor = Cursor { operations: operations.as_ptr() as usize, ea: v.state.nia, len };
+                v.budget -= len;
+                let mut partial = false;
+                if v.budget < 0 {
+                    // Only so many instructions are left: run just these. `len` says what was counted.
+                    let left = (v.budget + len) as usize;
+                    operations = &operations[..left];
+                    v.cursor.len = left as i64;
+                    v.budget = 0;
+                    partial = true;
+                }
+                let traced = block.traced;
+                let msr_before = v.state.msr;
+                let mut ended = false;
+                for op in operations {
+                    if (op.handler)(v, op) {
+                        ended = true;
+                        break;
+                    }
+                }
+                if !ended {
+                    debug_assert!(partial, "a block ends by itself");
+                    let ea = v.cursor.ea.wrapping_add(4 * v.cursor.len as u64);
+                    v.state.nia = v.wrap_ea(ea);
+                    v.link = Link::None;
+                }
+                match v.exit {
+                    Exit::Next => {}
+                    Exit::Hypercall => {
+                        v.ahead = 0;
+                        return Leave::Exit;
+                    }
+                    Exit::Interrupt(_) => {
+                        // What comes behind the instruction that stopped was not retired, nor was it.
+                        v.budget += v.ahead;
+                        v.ahead = 0;
+                        return Leave::Exit;
+                    }
+                }
+                v.ahead = 0;
+                if let Some(branch) = traced
+                    && let Some(interrupt) =
+                        v.trace_interrupt(v.cursor.ea.wrapping_add(4 * (v.cursor.len as u64 - 1)), msr_before, branch)
+                {
+                    v.exit = Exit::Interrupt(interrupt);
+                    return Leave::Exit;
+                }
+                if v.called_away() || v.budget <= 0 {
+                    continue 'look_up;
+                }
+                let link = v.link as usize;
+                if link < 2 {
+                    let next = self.blocks.get(id).links[link];
+                    if next != NONE {
+                        id = next;
+                        continue;
+                    }
+                    let from = v.cursor.ea;
+                    let Some(next) = self.find(v) else { return Leave::Exit };
+                    // Within a page the translation that holds for one block holds for the other.
+                    if from >> 12 == v.state.nia >> 12 && traced.is_none() {
+                        self.blocks.get_mut(id).links[link] = next;
+                    }
+                    // Decoding may have served mail that drops code: look up again then.
+                    if !v.code_events.is_empty() {
+                        continue 'look_up;
+                    }
+                    id = next;
+                    continue;
+                }
+                if !v.code_events.is_empty() {
+                    continue 'look_up;
+                }
+                let next = self.blocks.jump(v, v.state.nia);
+                if next == NONE {
+                    continue 'look_up;
+                }
+                id = next;
+            }
+        }
+    }
+}
