@@ -5,7 +5,7 @@
 //! VSRs, writes its target VSR and the FPSCR. What goes to the CR it returns, and the semantics sets the field through
 //! [`Sem`], except when it interrupts: then it has written the field itself.
 
-use crate::{Fallible, Fields, R, Sem, Vcpu, fallible};
+use crate::{Fallible, Fields, Helper, R, Sem, Vcpu, fallible};
 use arith::fp::{Control, Outcome};
 use arith::fpscr::{self, Flags, Status, fpscr_apply};
 use cpu::bits::{msr, srr1};
@@ -68,6 +68,12 @@ pub fn call<S: Sem>(s: &mut S, helper: Fallible, regs: Regs, immediate: u64) -> 
     let (regs, immediate) = (s.long(regs.pack()), s.long(immediate));
     let zero = s.long(0);
     s.try_call(helper, regs, immediate, zero)
+}
+
+/// Calls a helper that raises nothing.
+pub fn call_infallible<S: Sem>(s: &mut S, helper: Helper, regs: Regs) -> S::Long {
+    let (regs, zero) = (s.long(regs.pack()), s.long(0));
+    s.call(helper, regs, zero, zero)
 }
 
 /// CR1 as Rc=1 asks: FX, FEX, VX, OX.

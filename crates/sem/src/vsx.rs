@@ -1,1 +1,3 @@
 //! Chapter `vsx`.
+
+pub use crate::vsx_fp::*;

@@ -59,6 +59,8 @@ pub struct Control {
     pub oe: bool,
     /// FPSCR\[UE\]: a tiny result is delivered with its exponent raised.
     pub ue: bool,
+    /// FPSCR\[VE\]: a signalling NaN in an ordered compare raises VXSNAN alone.
+    pub ve: bool,
     /// Round to single precision and range, whatever the format of the target.
     pub single: bool,
 }
@@ -70,6 +72,7 @@ impl Control {
             rounding: Rounding::from_rn(value & fpscr::RN),
             oe: value & fpscr::OE != 0,
             ue: value & fpscr::UE != 0,
+            ve: value & fpscr::VE != 0,
             single: false,
         }
     }
