@@ -26,33 +26,33 @@ impl IsaLevel {
 pub enum Facility {
     /// Nothing.
     None,
-    /// MSR[FP], else Floating-Point Unavailable.
+    /// `MSR[FP]`, else Floating-Point Unavailable.
     Fp,
-    /// MSR[VEC], else Vector Unavailable.
+    /// `MSR[VEC]`, else Vector Unavailable.
     Vec,
-    /// MSR[VSX], else VSX Unavailable.
+    /// `MSR[VSX]`, else VSX Unavailable.
     Vsx,
-    /// MSR[VSX] for VSRs 0-31 of the target or source, MSR[VEC] for 32-63: `lxv`, `stxvx`, `mtvsrdd`, .. of 3.0.
+    /// `MSR[VSX]` for VSRs 0-31 of the target or source, `MSR[VEC]` for 32-63: `lxv`, `stxvx`, `mtvsrdd`, .. of 3.0.
     /// [`crate::Insn::facility`] answers which.
     VsxOrVec,
-    /// MSR[FP] for VSRs 0-31, MSR[VEC] for 32-63: the moves between general and VSX registers of 2.07.
+    /// `MSR[FP]` for VSRs 0-31, `MSR[VEC]` for 32-63: the moves between general and VSX registers of 2.07.
     /// [`crate::Insn::facility`] answers which.
     FpOrVec,
-    /// Decimal floating point: MSR[FP], else Floating-Point Unavailable.
+    /// Decimal floating point: `MSR[FP]`, else Floating-Point Unavailable.
     Dfp,
-    /// MSR[TM], else TM Unavailable.
+    /// `MSR[TM]`, else TM Unavailable.
     Tm,
-    /// Matrix-multiply assist: MSR[VSX], and HFSCR[MMA].
+    /// Matrix-multiply assist: `MSR[VSX]`, and `HFSCR[MMA]`.
     Mma,
-    /// FSCR[TAR].
+    /// `FSCR[TAR]`.
     Tar,
-    /// FSCR[SCV].
+    /// `FSCR[SCV]`.
     Scv,
-    /// FSCR[EBB].
+    /// `FSCR[EBB]`.
     Ebb,
-    /// HFSCR[BHRB].
+    /// `HFSCR[BHRB]`.
     Bhrb,
-    /// HFSCR[MSGP]: messages between the threads of a partition.
+    /// `HFSCR[MSGP]`: messages between the threads of a partition.
     Msgp,
 }
 
@@ -202,7 +202,7 @@ pub struct Row {
     pub privilege: Privilege,
     /// Does it end a straight run?
     pub ends: Ends,
-    /// Two words long, and FSCR[PREFIX] must be enabled.
+    /// Two words long, and `FSCR[PREFIX]` must be enabled.
     pub prefixed: bool,
 }
 

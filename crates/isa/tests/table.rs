@@ -190,3 +190,42 @@ fn accessors() {
     assert!(decode(assemble_at("tbegin. 0", 0).unwrap(), IsaLevel::V3_0).is_some());
     assert!(decode(assemble_at("tbegin. 0", 0).unwrap(), IsaLevel::V3_1).is_none());
 }
+
+/// Lines of nonsense give errors, never panics.
+#[test]
+fn assemble_never_panics() {
+    let mut next = rng(0x5eed_0003);
+    let pieces = [
+        "add", "lwz", "subi", "beq", "sldi", "xxspltd", " ", ",", "(", ")", "r", "cr", "4*cr", "+", "-", "0x", "{", "}",
+    ];
+    let more = [
+        "$1",
+        "7",
+        "99999999999999999999",
+        "-9223372036854775808",
+        "lt",
+        "\u{e9}",
+        "r3",
+        "b",
+        "bc",
+        "paddi",
+        ".",
+        "\t",
+    ];
+    let mut errors = 0;
+    for _ in 0..100_000 {
+        let all = pieces.iter().chain(&more).collect::<Vec<_>>();
+        let mut line = String::new();
+        for _ in 0..next() % 9 {
+            line.push_str(all[next() as usize % all.len()]);
+            if next() & 3 == 0 {
+                line.push([' ', ','][next() as usize % 2]);
+            }
+        }
+        if let Err(error) = assemble_at(&line, next()) {
+            errors += 1;
+            assert!(!error.to_string().is_empty());
+        }
+    }
+    assert!(errors > 90_000);
+}
