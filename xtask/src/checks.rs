@@ -150,7 +150,13 @@ fn boots(plan: &Plan, guest: &str, cpu: &'static str) -> Result<String> {
     ended_well(&outcome)?;
     is_guest(&outcome, &guest, cpu)?;
     expect(&outcome, "online", "0")?;
-    Ok(format!("{}, {}", guest.release, spent(&outcome)))
+    let unimplemented = outcome.stderr.lines().filter(|line| line.contains("unimplemented")).count();
+    let note = if unimplemented == 0 {
+        String::new()
+    } else {
+        format!(", {unimplemented} things unimplemented (see the log)")
+    };
+    Ok(format!("{}, {}{note}", guest.release, spent(&outcome)))
 }
 
 /// The guest itself says which kernel, processor and page size it has, and that its kernel complained of nothing.
@@ -173,6 +179,7 @@ fn is_guest(outcome: &Outcome, guest: &Fetched, cpu: &str) -> Result<()> {
 fn shell(plan: &Plan) -> Result<String> {
     let mut boot = plan.boot("")?;
     boot.append.clear();
+    boot.no_reboot = false;
     boot.dialogue = vec![
         (BANNER_END, Action::Mark),
         ("# ", Action::Send("echo shell-$((40 + 2))\n")),
@@ -266,9 +273,7 @@ fn smp(plan: &Plan, cpus: u32) -> Result<String> {
 }
 
 fn no_reboot(plan: &Plan) -> Result<String> {
-    let mut boot = plan.boot("reboot")?;
-    boot.options = vec!["-no-reboot".to_owned()];
-    let outcome = boot.run("no-reboot")?;
+    let outcome = plan.boot("reboot")?.run("no-reboot")?;
     ensure!(!outcome.timed_out, "still running after the timeout: {}", outcome.command);
     expect(&outcome, "reboot", "asked")?;
     let asked = outcome.text().matches("AILERON-TEST reboot: asked").count();

@@ -12,6 +12,7 @@ use crate::checks::{self, Plan};
 use crate::emulator::Emulator;
 use crate::guests;
 use crate::paths;
+use crate::perf;
 use crate::run;
 use crate::tally::Tally;
 
@@ -31,6 +32,10 @@ pub fn ci(plan: &Plan) -> Result<()> {
     tally.step("tools", tools);
     sources(&mut tally);
     boots(plan, &mut tally)?;
+    // A report, not a limit: a busy host would make a limit fail.
+    tally.step("boot time", || {
+        perf::boot(&["debian-6.12".to_owned()], &["power9"], None, false, plan.mirror.as_deref())
+    });
     tally.finish()
 }
 

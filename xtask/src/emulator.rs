@@ -70,6 +70,8 @@ pub struct Boot {
     pub guest: Fetched,
     /// The kernel's command line after `console=hvc0`.
     pub append: Vec<String>,
+    /// The guest's reboot ends the emulator, so that a panic does not boot again and again until the timeout.
+    pub no_reboot: bool,
     /// Options added at the end.
     pub options: Vec<String>,
     /// Steps taken in this order, each when its string has been seen after those of the steps before.
@@ -89,9 +91,10 @@ impl Boot {
             memory: "1G",
             guest: guest.clone(),
             append: vec![format!("aileron.test={test}")],
+            no_reboot: true,
             options: Vec::new(),
             dialogue: Vec::new(),
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_secs(300),
         }
     }
 
@@ -107,7 +110,7 @@ impl Boot {
         command.args(["-smp", &self.cpus.to_string()]);
         command.args(["-nodefaults", "-nographic", "-serial", "stdio"]);
         command.arg("-kernel").arg(&self.guest.kernel).arg("-initrd").arg(&self.guest.initrd);
-        command.args(["-append", &append.join(" ")]).args(&self.options);
+        command.args(["-append", &append.join(" ")]).args(self.no_reboot.then_some("-no-reboot")).args(&self.options);
         command
     }
 
