@@ -161,17 +161,9 @@ pub fn sqrt<F: Float>(b: F::Bits, control: Control) -> Outcome<F::Bits> {
     }
 }
 
-/// Integer square root with a sticky bit below it: `root * 2 + inexact`, scaled back by the caller's exponent.
+/// Integer square root, inexactness remembered in its lowest bit.
 fn integer_sqrt<W: Wide>(radicand: W) -> u128 {
-    let mut root = 0u128;
-    let mut bit = 1u128 << ((W::BITS - 1 - radicand.leading_zeros()) / 2);
-    while bit != 0 {
-        let trial = root | bit;
-        if W::product(trial, trial) <= radicand {
-            root = trial;
-        }
-        bit >>= 1;
-    }
+    let root = radicand.sqrt();
     // The root has at least two bits below the precision, so its lowest one can carry the sticky.
     root.with_sticky(W::product(root, root) != radicand)
 }

@@ -25,6 +25,9 @@ pub trait Wide: Copy + Ord + std::fmt::Debug {
     /// Sets the lowest bit.
     fn with_sticky(self, sticky: bool) -> Self;
 
+    /// Integer square root, of at most 127 bits.
+    fn sqrt(self) -> u128;
+
     /// Shift right; bits that fall out are remembered in the lowest bit.
     fn shr_sticky(self, count: u32) -> Self {
         if count == 0 {
@@ -65,6 +68,9 @@ impl Wide for u128 {
     }
     fn with_sticky(self, sticky: bool) -> u128 {
         self | u128::from(sticky)
+    }
+    fn sqrt(self) -> u128 {
+        self.isqrt()
     }
 }
 
@@ -120,6 +126,18 @@ impl Wide for U256 {
     }
     fn with_sticky(self, sticky: bool) -> U256 {
         U256 { low: self.low | u128::from(sticky), ..self }
+    }
+    fn sqrt(self) -> u128 {
+        let mut root = 0u128;
+        let mut bit = 1u128 << ((Self::BITS - 1).saturating_sub(self.leading_zeros()) / 2);
+        while bit != 0 {
+            let trial = root | bit;
+            if Self::product(trial, trial) <= self {
+                root = trial;
+            }
+            bit >>= 1;
+        }
+        root
     }
 }
 
