@@ -1,1 +1,1 @@
-//! Criterion benches live in `benches/`.
+//! Criterion benches live in `benches/`, one file a question. `cargo bench -p benches`.
