@@ -181,9 +181,9 @@ mod tests {
             [1, 0x2000, 0],
             [FLAG_ZERO_PAGE, 0x2008, 0],
             [FLAG_ZERO_PAGE, memory.size_bytes(), 0],
-            [FLAG_ZERO_PAGE, u64::MAX & !0xfff, 0],
+            [FLAG_ZERO_PAGE, !0xfff, 0],
             [FLAG_COPY_PAGE, 0x2000, 1],
-            [FLAG_COPY_PAGE, 0x2000, u64::MAX & !0xfff],
+            [FLAG_COPY_PAGE, 0x2000, !0xfff],
         ] {
             assert_eq!(rig.call(H_PAGE_INIT, &args).0, -4, "{args:x?}");
         }

@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!(rig.call(H_PUT_TCE_INDIRECT, &[5, 0x10_0000, 0x4008, 1]).0, -4);
         assert_eq!(rig.call(H_PUT_TCE_INDIRECT, &[5, 0x10_0000, 0x4000, 513]).0, -4);
-        assert_eq!(rig.call(H_PUT_TCE_INDIRECT, &[5, 0x10_0000, u64::MAX & !0xfff, 1]).0, -4);
+        assert_eq!(rig.call(H_PUT_TCE_INDIRECT, &[5, 0x10_0000, !0xfff, 1]).0, -4);
         rig.hypervisor.remove_tce_table(5);
         assert_eq!(rig.call(H_GET_TCE, &[5, 0x10_3000]).0, -4);
     }

@@ -287,7 +287,7 @@ mod tests {
             (REGISTER_VPA, 0, VPA + 8, -4),
             (REGISTER_VPA, 0, 0x2_0f80, -4),
             (REGISTER_VPA, 0, 0x3_0000, -4),
-            (REGISTER_VPA, 0, u64::MAX & !127, -4),
+            (REGISTER_VPA, 0, !127, -4),
             (REGISTER_VPA, 0, rig.world.memory.size_bytes(), -4),
             (REGISTER_VPA, 99, VPA, -4),
             (REGISTER_VPA, u64::MAX, VPA, -4),

@@ -370,7 +370,7 @@ mod tests {
             assert!(warnings.is_empty());
         }
         // A compat level above the CPU's changes nothing.
-        assert_eq!(caps(&[], CapBasis { compat: Some(IsaLevel::V3_1), ..P9 }).is_on(Cap::Dawr1), false);
+        assert!(!caps(&[], CapBasis { compat: Some(IsaLevel::V3_1), ..P9 }).is_on(Cap::Dawr1));
     }
 
     #[test]
@@ -420,7 +420,7 @@ mod tests {
             assert!(resolve(&[("hpt-max-page-size", value)], P9).is_err(), "{value}");
         }
         assert_eq!(caps(&[("hpt-max-page-size", "16m")], P9).get(Cap::HptMaxPageSize), Setting::PageShift(24));
-        assert_eq!(caps(&[("htm", "off"), ("vsx", "on"), ("vsx", "off")], P9).is_on(Cap::Vsx), false);
+        assert!(!caps(&[("htm", "off"), ("vsx", "on"), ("vsx", "off")], P9).is_on(Cap::Vsx));
     }
 
     #[test]
