@@ -411,11 +411,8 @@ const LOWEST_DOUBLE: u64 = i64::MIN as u64;
 /// `divw`, `divwu`, `divd`, `divdu`.
 #[inline(always)]
 fn divides<S: Sem, I: Fields>(s: &mut S, i: I, double: bool, signed: bool) -> R {
-    let (a, b) = if double {
-        (s.gpr(i.ra()), s.gpr(i.rb()))
-    } else {
-        (word(s, i.ra(), signed), word(s, i.rb(), signed))
-    };
+    let (a, b) =
+        if double { (s.gpr(i.ra()), s.gpr(i.rb())) } else { (word(s, i.ra(), signed), word(s, i.rb(), signed)) };
     let q = if signed { s.divs(a, b) } else { s.divu(a, b) };
     let q = if double || !signed { q } else { s.zext(q, 32) };
     if i.oe() {
@@ -465,11 +462,8 @@ fn divides_double_extended<S: Sem, I: Fields>(s: &mut S, i: I, signed: bool) -> 
 /// `modsw`, `moduw`, `modsd`, `modud`.
 #[inline(always)]
 fn remainder<S: Sem, I: Fields>(s: &mut S, i: I, double: bool, signed: bool) -> R {
-    let (a, b) = if double {
-        (s.gpr(i.ra()), s.gpr(i.rb()))
-    } else {
-        (word(s, i.ra(), signed), word(s, i.rb(), signed))
-    };
+    let (a, b) =
+        if double { (s.gpr(i.ra()), s.gpr(i.rb())) } else { (word(s, i.ra(), signed), word(s, i.rb(), signed)) };
     let r = if signed { s.rems(a, b) } else { s.remu(a, b) };
     only_rt(s, i, r)
 }

@@ -16,6 +16,7 @@
 //!   `extern "C" fn(&mut Vcpu, u64, u64, u64)`, which the interpreter calls and generated code calls too.
 
 pub mod atomic;
+pub mod atomic_helpers;
 pub mod branch;
 pub mod dfp;
 pub mod fixed;
@@ -26,6 +27,7 @@ pub mod helpers;
 pub mod mma;
 pub mod prefixed;
 pub mod storage;
+pub mod storage_helpers;
 pub mod system;
 pub mod tm;
 pub mod vmx;
