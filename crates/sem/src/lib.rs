@@ -30,6 +30,7 @@ pub mod storage;
 pub mod storage_helpers;
 pub mod system;
 pub mod tm;
+pub mod vec_value;
 pub mod vmx;
 pub mod vsx;
 pub mod vsx_fp;
@@ -133,7 +134,8 @@ pub enum Lane {
     Q,
 }
 
-/// Vector operations on two operands, lane by lane, modulo unless named otherwise.
+/// Vector operations on two operands, lane by lane, modulo unless named otherwise. Lanes and elements are
+/// numbered as in the manual, 0 being the most significant. [`vec_value::vec_op_value`] is their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum VecOp {
@@ -154,6 +156,10 @@ pub enum VecOp {
     MaxUnsigned(Lane),
     /// All ones where equal.
     Equal(Lane),
+    /// All ones where not equal.
+    NotEqual(Lane),
+    /// All ones where not equal, or where either is zero.
+    NotEqualOrZero(Lane),
     /// All ones where the first is greater, signed.
     GreaterSigned(Lane),
     /// All ones where the first is greater, unsigned.
@@ -166,6 +172,26 @@ pub enum VecOp {
     /// Average, rounded up.
     AverageSigned(Lane),
     AverageUnsigned(Lane),
+    /// Unsigned.
+    AbsoluteDifference(Lane),
+    /// The upper half's lanes of the first and second operand in turn.
+    MergeHigh(Lane),
+    /// The lower half's lanes of the first and second operand in turn.
+    MergeLow(Lane),
+    /// The lower halves of the lanes (`H`, `W`, `D` or `Q`) of the first, then of the second operand.
+    PackModulo(Lane),
+    /// Zeros before the first one of each lane. The second operand does not matter, here and below.
+    LeadingZeros(Lane),
+    /// Zeros after the last one of each lane.
+    TrailingZeros(Lane),
+    /// Ones in each lane.
+    Ones(Lane),
+    /// The bytes of each lane in reverse order.
+    ReverseBytes(Lane),
+    /// The lane of this number in every lane.
+    Splat(Lane, u8),
+    /// 16 bytes from this byte (0..=15) of the two operands put together.
+    Bytes(u8),
 }
 
 /// An engine, as a semantics sees it. All integer arithmetic is modulo 2^64 on [`Sem::Long`].
@@ -316,6 +342,17 @@ pub trait Sem: Sized {
     fn vec_const(&mut self, v: u128) -> Self::Vec;
     /// A lane-wise operation.
     fn vec_op(&mut self, op: VecOp, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// `(a & !c) | (b & c)`.
+    fn vec_select(&mut self, a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec {
+        let a = self.vec_op(VecOp::Andc, a, c);
+        let b = self.vec_op(VecOp::And, b, c);
+        self.vec_op(VecOp::Or, a, b)
+    }
+    /// VSR `t` = the bytes of VSRs `a`, `b` put together that the low five bits of each byte of VSR `c` number.
+    fn vec_permute(&mut self, t: usize, a: usize, b: usize, c: usize) {
+        let (b, c) = (self.long(b as u64), self.long(c as u64));
+        self.call_vsr(vmx::permute, t as u64 | (a as u64) << 8, b, c);
+    }
 
     // --- memory ---
 
@@ -371,6 +408,12 @@ pub trait Sem: Sized {
 
     /// Calls a helper that cannot fail.
     fn call(&mut self, f: Helper, a: Self::Long, b: Self::Long, c: Self::Long) -> Self::Long;
+    /// Calls a helper that reads VSRs and VSCR, and writes VSR number `tag & 63` and VSCR, nothing else. Its first
+    /// argument is `tag`, of which the higher bits are its own. The result is dropped.
+    fn call_vsr(&mut self, f: Helper, tag: u64, b: Self::Long, c: Self::Long) {
+        let tag = self.long(tag);
+        self.call(f, tag, b, c);
+    }
     /// Calls a helper that can raise an interrupt. Settles `cia` and the count first.
     ///
     /// # Errors
