@@ -260,9 +260,15 @@ moves! {
 
 // --- 4.6.6, 4.6.7: arithmetic, rounding and conversion ---
 
-/// An integer result in a doubleword; a word is sign-extended (the ISA leaves the upper word undefined).
+/// An integer result in a doubleword.
 pub(crate) fn integer(outcome: Outcome<u128>) -> Outcome<u64> {
     outcome.map(|v| v as u64)
+}
+
+/// `fctiw` and its kin. The ISA leaves the upper word undefined: here it extends the number, and is 0 for a NaN.
+fn word_integer(b: u64, to: Integer, rounding: Rounding) -> Outcome<u64> {
+    let outcome = integer(fp::to_integer::<Double>(b, to, rounding));
+    if fp::is_nan::<Double>(b) { outcome.map(|v| v & 0xffff_ffff) } else { outcome }
 }
 
 fn signed(v: u64) -> i128 {
@@ -301,10 +307,10 @@ float_rows! {
     fcfids: fpr, scalar, |_, b, _, k| fp::from_signed::<Double>(signed(b), k.single());
     fcfidu: fpr, scalar, |_, b, _, k| fp::from_unsigned::<Double>(u128::from(b), k);
     fcfidus: fpr, scalar, |_, b, _, k| fp::from_unsigned::<Double>(u128::from(b), k.single());
-    fctiw: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::I32, k.rounding));
-    fctiwz: fpr, scalar_to_integer, |_, b, _, _| integer(fp::to_integer::<Double>(b, Integer::I32, Rounding::Zero));
-    fctiwu: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::U32, k.rounding));
-    fctiwuz: fpr, scalar_to_integer, |_, b, _, _| integer(fp::to_integer::<Double>(b, Integer::U32, Rounding::Zero));
+    fctiw: fpr, scalar_to_integer, |_, b, _, k| word_integer(b, Integer::I32, k.rounding);
+    fctiwz: fpr, scalar_to_integer, |_, b, _, _| word_integer(b, Integer::I32, Rounding::Zero);
+    fctiwu: fpr, scalar_to_integer, |_, b, _, k| word_integer(b, Integer::U32, k.rounding);
+    fctiwuz: fpr, scalar_to_integer, |_, b, _, _| word_integer(b, Integer::U32, Rounding::Zero);
     fctid: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::I64, k.rounding));
     fctidz: fpr, scalar_to_integer, |_, b, _, _| integer(fp::to_integer::<Double>(b, Integer::I64, Rounding::Zero));
     fctidu: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::U64, k.rounding));

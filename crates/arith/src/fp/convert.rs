@@ -42,6 +42,11 @@ pub fn round_to_extended(bits: u128, control: Control) -> Outcome<u128> {
             outcome.fprf = class::<Quad>(outcome.value);
             outcome
         }
+        Unpacked::Nan { .. } => {
+            // The payload has to fit as well.
+            let dropped = (1 << (Quad::FORMAT.fraction_bits - EXTENDED.fraction_bits)) - 1;
+            round_to_integral::<Quad>(bits, control.rounding).map(|nan| nan & !dropped)
+        }
         _ => round_to_integral::<Quad>(bits, control.rounding),
     }
 }

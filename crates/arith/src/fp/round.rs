@@ -125,10 +125,11 @@ pub(super) fn pack(sign: bool, exponent: i32, significand: u128, from: Format, t
     let shift = significand.leading_zeros() - (128 - from.precision());
     let exponent = exponent - shift as i32;
     let normal = significand << shift << (to.fraction_bits - from.fraction_bits);
-    if exponent < to.emin() {
+    if exponent < to.emin() && shift != 0 {
         return sign | normal >> (to.emin() - exponent);
     }
-    // An adjusted exponent may still be out of range after a conversion: the ISA leaves that result undefined.
+    // An exponent adjusted for an enabled exception may still be out of range, after a conversion or with operands
+    // that single cannot hold. The ISA leaves that result undefined: here the exponent wraps around.
     let biased = (exponent + to.bias()) & to.exponent_max();
     sign | (biased as u128) << to.fraction_bits | normal & to.fraction_mask()
 }
