@@ -8,6 +8,7 @@
 mod compare;
 mod convert;
 mod estimate;
+mod fast;
 mod ops;
 mod round;
 mod wide;
@@ -15,6 +16,7 @@ mod wide;
 pub use compare::*;
 pub use convert::*;
 pub use estimate::*;
+pub use fast::Fast;
 pub use ops::*;
 use wide::{U256, Wide};
 
@@ -184,10 +186,15 @@ pub trait Float: Copy {
     fn widen(bits: Self::Bits) -> u128;
     /// Integer to pattern.
     fn narrow(bits: u128) -> Self::Bits;
+    /// The operation on the host's floating point, to nearest even, where that gives every flag too.
+    #[doc(hidden)]
+    fn fast(_: Fast, _: Self::Bits, _: Self::Bits, _: Self::Bits) -> Option<Outcome<Self::Bits>> {
+        None
+    }
 }
 
 macro_rules! formats {
-    ($($(#[$doc:meta])* $name:ident, $bits:ty, $wide:ty, $exponent_bits:expr, $fraction_bits:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $bits:ty, $wide:ty, $exponent_bits:expr, $fraction_bits:expr $(, $fast:path)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
@@ -201,6 +208,12 @@ macro_rules! formats {
             fn narrow(bits: u128) -> $bits {
                 bits as $bits
             }
+            $(
+                #[inline]
+                fn fast(op: Fast, a: $bits, b: $bits, c: $bits) -> Option<Outcome<$bits>> {
+                    $fast(op, a, b, c)
+                }
+            )?
         }
     )*};
 }
@@ -211,9 +224,9 @@ formats! {
     /// bfloat16, in `u16`.
     BFloat, u16, u128, 8, 7;
     /// Single precision, in `u32`.
-    Single, u32, u128, 8, 23;
+    Single, u32, u128, 8, 23, fast::single;
     /// Double precision, in `u64`.
-    Double, u64, u128, 11, 52;
+    Double, u64, u128, 11, 52, fast::double;
     /// Quad precision, in `u128`.
     Quad, u128, U256, 15, 112;
 }

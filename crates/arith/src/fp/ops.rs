@@ -57,14 +57,46 @@ fn negate(operand: Unpacked) -> Unpacked {
     }
 }
 
+/// The fast way, if there is one: see [`super::fast`].
+#[inline]
+fn try_fast<F: Float>(op: Fast, a: F::Bits, b: F::Bits, c: F::Bits, control: Control) -> Option<Outcome<F::Bits>> {
+    if control.rounding != Rounding::NearestEven {
+        return None;
+    }
+    if !control.single || F::FORMAT == Single::FORMAT {
+        return F::fast(op, a, b, c);
+    }
+    // Single precision in double format: the operands have to be singles.
+    if F::FORMAT != Double::FORMAT {
+        return None;
+    }
+    let narrow = |bits: F::Bits| {
+        let wide = f64::from_bits(F::widen(bits) as u64);
+        let single = wide as f32;
+        (f64::from(single) == wide).then_some(single.to_bits())
+    };
+    let outcome = Single::fast(op, narrow(a)?, narrow(b)?, narrow(c)?)?;
+    Some(outcome.map(|bits| F::narrow(u128::from(f64::from(f32::from_bits(bits)).to_bits()))))
+}
+
+fn opposite<F: Float>(bits: F::Bits) -> F::Bits {
+    F::narrow(F::widen(bits) ^ F::FORMAT.sign_mask())
+}
+
 /// A + B.
 pub fn add<F: Float>(a: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bits> {
+    if let Some(outcome) = try_fast::<F>(Fast::Add, a, b, a, control) {
+        return outcome;
+    }
     let (a, b) = (Unpacked::new::<F>(a), Unpacked::new::<F>(b));
     propagate::<F>(&[a, b], control).unwrap_or_else(|| add_unpacked::<F>(a, b, control))
 }
 
 /// A - B.
 pub fn sub<F: Float>(a: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bits> {
+    if let Some(outcome) = try_fast::<F>(Fast::Add, a, opposite::<F>(b), a, control) {
+        return outcome;
+    }
     let (a, b) = (Unpacked::new::<F>(a), Unpacked::new::<F>(b));
     propagate::<F>(&[a, b], control).unwrap_or_else(|| add_unpacked::<F>(a, negate(b), control))
 }
@@ -77,6 +109,9 @@ fn product<F: Float>(a: (i32, u128), b: (i32, u128), sign: bool) -> Exact<F::Wid
 /// A x B.
 pub fn mul<F: Float>(a: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bits> {
     use Unpacked::*;
+    if let Some(outcome) = try_fast::<F>(Fast::Mul, a, b, a, control) {
+        return outcome;
+    }
     let (a, b) = (Unpacked::new::<F>(a), Unpacked::new::<F>(b));
     if let Some(nan) = propagate::<F>(&[a, b], control) {
         return nan;
@@ -95,6 +130,9 @@ pub fn mul<F: Float>(a: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bit
 /// A / B.
 pub fn div<F: Float>(a: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bits> {
     use Unpacked::*;
+    if let Some(outcome) = try_fast::<F>(Fast::Div, a, b, a, control) {
+        return outcome;
+    }
     let (a, b) = (Unpacked::new::<F>(a), Unpacked::new::<F>(b));
     if let Some(nan) = propagate::<F>(&[a, b], control) {
         return nan;
@@ -139,6 +177,9 @@ fn quotient(a: u128, b: u128, precision: u32) -> (u128, u32) {
 /// Square root of B.
 pub fn sqrt<F: Float>(b: F::Bits, control: Control) -> Outcome<F::Bits> {
     use Unpacked::*;
+    if let Some(outcome) = try_fast::<F>(Fast::Sqrt, b, b, b, control) {
+        return outcome;
+    }
     let b = Unpacked::new::<F>(b);
     if let Some(nan) = propagate::<F>(&[b], control) {
         return nan;
@@ -186,6 +227,10 @@ pub enum MulAdd {
 /// A NaN operand is taken in the order A, B (the addend), C, and no NaN result is negated.
 pub fn mul_add<F: Float>(form: MulAdd, a: F::Bits, c: F::Bits, b: F::Bits, control: Control) -> Outcome<F::Bits> {
     use Unpacked::*;
+    let addend = if matches!(form, MulAdd::Msub | MulAdd::Nmsub) { opposite::<F>(b) } else { b };
+    if let Some(outcome) = try_fast::<F>(Fast::MulAdd, a, c, addend, control) {
+        return if matches!(form, MulAdd::Nmadd | MulAdd::Nmsub) { negated::<F>(outcome) } else { outcome };
+    }
     let (a, c, b) = (Unpacked::new::<F>(a), Unpacked::new::<F>(c), Unpacked::new::<F>(b));
     let infinity_times_zero = matches!((a, c), (Infinity { .. }, Zero { .. }) | (Zero { .. }, Infinity { .. }));
     let imz = if infinity_times_zero { fpscr::VXIMZ } else { 0 };
@@ -220,7 +265,7 @@ pub fn mul_add<F: Float>(form: MulAdd, a: F::Bits, c: F::Bits, b: F::Bits, contr
 }
 
 fn negated<F: Float>(outcome: Outcome<F::Bits>) -> Outcome<F::Bits> {
-    let value = F::narrow(F::widen(outcome.value) ^ F::FORMAT.sign_mask());
+    let value = opposite::<F>(outcome.value);
     // Classes of opposite sign: denormal and zero flip C with FL (or C alone), the others FL with FG.
     let fprf = match outcome.fprf {
         0b00101 => 0b01001,
