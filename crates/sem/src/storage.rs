@@ -287,7 +287,7 @@ semantics! {
 // --- cache inhibited: hypervisor only, so that a partition never gets here ---
 
 macro_rules! hypervisor_only {
-    ($($name:ident)*) => { semantics! { $( $name(s, _i) { s.program(srr1::PROGRAM_ILLEGAL) } )* } };
+    ($($name:ident)*) => { semantics! { $( $name(s, _i) { s.program(cpu::bits::srr1::PROGRAM_ILLEGAL) } )* } };
 }
 pub(crate) use hypervisor_only;
 

@@ -56,11 +56,19 @@ impl Vcpu {
         Ok(())
     }
 
-    /// `mfspr`. `cia` and `ahead` are settled.
+    /// `mfspr`. `cia` and `ahead` are settled. 0 for a number that is not there, where reading it is a no-op.
     ///
     /// # Errors
     /// Program or facility unavailable interrupt.
     pub fn read_spr(&mut self, n: u32) -> R<u64> {
+        self.read_spr_or(n, 0)
+    }
+
+    /// [`Vcpu::read_spr`], but `kept` (what the target register holds) for a number that is not there.
+    ///
+    /// # Errors
+    /// Program or facility unavailable interrupt.
+    pub fn read_spr_or(&mut self, n: u32, kept: u64) -> R<u64> {
         if self.problem() && is_privileged(n) {
             return self.raise_program(srr1::PROGRAM_PRIVILEGED);
         }
@@ -130,10 +138,10 @@ impl Vcpu {
                 self.need_pmu(false)?;
                 match self.pmu_register(n) {
                     Some(v) => v,
-                    None => return self.undefined_spr(n, false),
+                    None => return self.undefined_spr(n, false).map(|()| kept),
                 }
             }
-            _ => return self.undefined_spr(n, false),
+            _ => return self.undefined_spr(n, false).map(|()| kept),
         })
     }
 
