@@ -173,6 +173,12 @@ macro_rules! fields {
                 self.ra() == 0
             }
 
+            /// Is the base of the address CIA, and RA not looked at (R=1 of a prefixed form)?
+            #[inline(always)]
+            fn cia_relative(self) -> bool {
+                false
+            }
+
             $(
                 $(#[$doc])*
                 #[inline(always)]
@@ -506,6 +512,46 @@ impl Fields for Any {
     #[inline(always)]
     fn raw(self) -> u64 {
         self.0
+    }
+}
+
+/// A prefixed load, store or `paddi`, read as the plain form of its suffix: registers stand where the plain form has
+/// them, displacement and immediate are the 34-bit ones, and R asks for CIA as the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prefixed(pub u64);
+
+impl Fields for Prefixed {
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.0
+    }
+    #[inline(always)]
+    fn cia_relative(self) -> bool {
+        Any(self.0).r()
+    }
+    #[inline(always)]
+    fn d(self) -> i64 {
+        Any(self.0).d34()
+    }
+    #[inline(always)]
+    fn ds(self) -> i64 {
+        Any(self.0).d34()
+    }
+    #[inline(always)]
+    fn dq(self) -> i64 {
+        Any(self.0).d34()
+    }
+    #[inline(always)]
+    fn si(self) -> i64 {
+        Any(self.0).si34()
+    }
+    #[inline(always)]
+    fn xt_dq(self) -> usize {
+        Any(self.0).xt_8ls()
+    }
+    #[inline(always)]
+    fn xs_dq(self) -> usize {
+        Any(self.0).xs_8ls()
     }
 }
 

@@ -22,6 +22,6 @@ pub use coverage::{Coverage, Group, coverage};
 pub use decode::{Insn, decode, is_prefix};
 pub use disasm::disassemble;
 pub use encode::{EncodeError, encode, random_word, valid_form};
-pub use fields::{Any, Field, Fields, Kind, Piece, Spec};
+pub use fields::{Any, Field, Fields, Kind, Piece, Prefixed, Spec};
 pub use row::{Ends, Facility, IsaLevel, Pattern, Privilege, Row};
 pub use table::{Chapter, Op};

@@ -420,6 +420,16 @@ pub trait Sem: Sized {
     /// # Errors
     /// [`Stop`] if it did.
     fn try_call(&mut self, f: Fallible, a: Self::Long, b: Self::Long, c: Self::Long) -> R<Self::Long>;
+    /// As [`Sem::try_call`], for a helper that reads VSRs and FPSCR, and writes VSR number `tag & 63` and FPSCR,
+    /// nothing else (if it raises an interrupt, it may have written a CR field too). Its first argument is `tag`, of
+    /// which the higher bits are its own.
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn try_call_vsr(&mut self, f: Fallible, tag: u64, b: Self::Long, c: Self::Long) -> R<Self::Long> {
+        let tag = self.long(tag);
+        self.try_call(f, tag, b, c)
+    }
     /// As [`Sem::try_call`], for a helper that changes NIA or MSR itself (`rfid`, `mtmsrd`, `sc`, ..):
     /// `state.nia` is the next instruction when it is called, and where the engine goes on is what
     /// it left there. Only for rows that end a block.
@@ -430,8 +440,11 @@ pub trait Sem: Sized {
 
     // --- derived ---
 
-    /// (RA|0): register `ra`, or 0 if the field is 0.
+    /// (RA|0): register `ra`, or 0 if the field is 0; CIA for a prefixed form with R=1.
     fn ra_or_zero<I: Fields>(&mut self, i: I) -> Self::Long {
+        if i.cia_relative() {
+            return self.cia();
+        }
         if i.ra_is_0() { self.long(0) } else { self.gpr(i.ra()) }
     }
     /// `base + displacement`, wrapped to 32 bits outside of 64-bit mode.
