@@ -105,6 +105,9 @@ impl PaprDevice for Nvram {
     /// Offset, buffer, length; outputs the number of bytes moved.
     fn rtas(&self, token: u32, context: &mut HcallContext<'_>, call: &mut RtasCall<'_>) -> RtasStatus {
         let &[offset, buffer_ra, len_bytes] = call.args else { return RtasStatus::PARAMETER_ERROR };
+        if token == NVRAM_FETCH {
+            call.results[0] = 0;
+        }
         let (offset, buffer_ra) = (offset as usize, u64::from(buffer_ra));
         let end = offset.checked_add(len_bytes as usize).filter(|&end| end <= NVRAM_BYTES);
         let Some(end) = end else { return RtasStatus::PARAMETER_ERROR };

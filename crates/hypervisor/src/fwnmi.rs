@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn registered_entries() {
         let rig = Rig::new("power9", &[]);
-        for entries in [[0x2_0000_00, 0x1000], [0x1000, u32::MAX], [0x1002, 0x1000], [0x1000, 0x1001]] {
+        for entries in [[0x0200_0000, 0x1000], [0x1000, u32::MAX], [0x1002, 0x1000], [0x1000, 0x1001]] {
             assert_eq!(rig.rtas(IBM_NMI_REGISTER, &entries, 1), [-3], "{entries:x?}");
         }
         assert_eq!(rig.rtas(IBM_NMI_REGISTER, &[0x1000, 0x2000], 1), [0]);

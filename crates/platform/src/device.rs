@@ -58,7 +58,8 @@ impl RtasFunction {
 pub struct RtasCall<'a> {
     /// The arguments.
     pub args: &'a [u32],
-    /// The results after the status word, so `results[0]` is RTAS's second output. Zero at the start.
+    /// The results after the status word, so `results[0]` is RTAS's second output. At the start they hold what
+    /// the guest had there: an output that a handler does not set stays as it was.
     pub results: &'a mut [u32],
 }
 

@@ -94,7 +94,7 @@ const PAGE_FLAGS: u64 = FLAG_ICACHE_INVALIDATE | FLAG_ICACHE_SYNCHRONIZE | FLAG_
 pub(super) fn page_init(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
     let &[flags, to_ra, from_ra, ..] = args;
     let memory = context.memory;
-    let is_page = |ra: u64| ra % PAGE_BYTES == 0 && ra < memory.size_bytes();
+    let is_page = |ra: u64| ra.is_multiple_of(PAGE_BYTES) && ra < memory.size_bytes();
     if flags & !PAGE_FLAGS != 0 || !is_page(to_ra) {
         return HcallStatus::H_PARAMETER;
     }

@@ -105,7 +105,7 @@ pub(super) fn put_tce_indirect(
     args: &HcallArgs,
 ) -> HcallStatus {
     let &[liobn, ioba, list_ra, count, ..] = args;
-    if count > INDIRECT_ENTRIES_MAX || list_ra % LIST_PAGE_BYTES != 0 {
+    if count > INDIRECT_ENTRIES_MAX || !list_ra.is_multiple_of(LIST_PAGE_BYTES) {
         return HcallStatus::H_PARAMETER;
     }
     let (table, index) = match hypervisor.tce_range(liobn, ioba, count) {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Where the RTAS area of the rig lies.
 pub(crate) const RTAS_BASE: u64 = 0xe_0000;
+/// What an RTAS output holds that no handler has set.
+pub(crate) const UNSET: i32 = 0x5555_5555;
 /// Where the rig puts RTAS argument blocks.
 const BLOCK: u64 = 0xd_0000;
 
@@ -51,7 +53,7 @@ impl Rig {
     /// An RTAS call of vCPU 0, and its outputs, the status first.
     pub fn rtas(&self, token: u32, args: &[u32], nret: usize) -> Vec<i32> {
         let head = [token, args.len() as u32, nret as u32];
-        let words = head.iter().chain(args).copied().chain(std::iter::repeat_n(0xeeee_eeee, nret));
+        let words = head.iter().chain(args).copied().chain(std::iter::repeat_n(UNSET as u32, nret));
         for (at, word) in words.enumerate() {
             self.world.memory.write_be_u32(BLOCK + 4 * at as u64, word).unwrap();
         }

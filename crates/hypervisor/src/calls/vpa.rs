@@ -189,7 +189,7 @@ impl Vpa {
             // PAPR lets logical address 0 mean something else; nobody puts an area there.
             return Err(HcallStatus::H_HARDWARE);
         }
-        if ra % VPA_ALIGN != 0 {
+        if !ra.is_multiple_of(VPA_ALIGN) {
             return Err(HcallStatus::H_PARAMETER);
         }
         // The size is a halfword here: the upper half of what `size_field` reads.

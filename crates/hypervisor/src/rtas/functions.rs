@@ -29,7 +29,7 @@ pub(crate) fn rows(capabilities: &Capabilities) -> Vec<CoreRtas> {
         row(SET_INDICATOR, "set-indicator", 3, 1, no_such_indicator),
         row(SET_POWER_LEVEL, "set-power-level", 2, 2, power_level),
         row(GET_POWER_LEVEL, "get-power-level", 1, 2, power_level),
-        row(GET_SENSOR_STATE, "get-sensor-state", 2, 2, no_such_indicator),
+        row(GET_SENSOR_STATE, "get-sensor-state", 2, 2, get_sensor_state),
         row(IBM_OS_TERM, "ibm,os-term", 1, 1, os_term),
         row(IBM_SUSPEND_ME, "ibm,suspend-me", 0, 1, suspend_me),
     ];
@@ -109,14 +109,13 @@ fn get_system_parameter(
         PARAMETER_SPLPAR_CHARACTERISTICS => {
             let (vcpus, max_vcpus) = (context.partition.vcpu_count(), context.partition.max_vcpus());
             let memory_mib = context.partition.memory_bytes() >> 20;
-            let text = format!("MaxEntCap={max_vcpus},DesMem={memory_mib},DesProcs={vcpus},MaxPlatProcs={max_vcpus}\0");
+            let text = format!(
+                "MaxEntCap={max_vcpus},DesMem={memory_mib},DesProcs={vcpus},MaxPlatProcs={max_vcpus},HostThrs=1\0"
+            );
             text.into_bytes()
         }
         PARAMETER_DIAGNOSTICS_RUN_MODE => vec![DIAGNOSTICS_DISABLED],
-        PARAMETER_UUID => match hypervisor.config.uuid {
-            Some(uuid) => uuid.to_vec(),
-            None => return RtasStatus::PARAMETER_ERROR,
-        },
+        PARAMETER_UUID => hypervisor.config.uuid.map_or(Vec::new(), |uuid| uuid.to_vec()),
         _ => return RtasStatus::PARAMETER_ERROR,
     };
     let Some(room_bytes) = (buffer_bytes as usize).checked_sub(2) else {
@@ -161,7 +160,13 @@ fn write_pci_config(_: &Hypervisor, _: &mut HcallContext<'_>, _: &mut RtasCall<'
     RtasStatus::HARDWARE_ERROR
 }
 
-/// `set-indicator`, `get-sensor-state`: there are none, for nothing can be plugged.
+/// There are no sensors, for nothing can be plugged.
+fn get_sensor_state(_: &Hypervisor, _: &mut HcallContext<'_>, call: &mut RtasCall<'_>) -> RtasStatus {
+    call.results[0] = 0;
+    RtasStatus::NO_SUCH_INDICATOR
+}
+
+/// `set-indicator`: there are none, for the same reason.
 fn no_such_indicator(_: &Hypervisor, _: &mut HcallContext<'_>, _: &mut RtasCall<'_>) -> RtasStatus {
     RtasStatus::NO_SUCH_INDICATOR
 }
@@ -212,7 +217,7 @@ fn suspend_me(hypervisor: &Hypervisor, _: &mut HcallContext<'_>, _: &mut RtasCal
 /// Entry for system reset, entry for machine check.
 fn nmi_register(hypervisor: &Hypervisor, _: &mut HcallContext<'_>, call: &mut RtasCall<'_>) -> RtasStatus {
     let &[system_reset, machine_check] = call.args else { return RtasStatus::PARAMETER_ERROR };
-    let acceptable = |entry: u32| entry < ENTRY_LIMIT && entry % 4 == 0;
+    let acceptable = |entry: u32| entry < ENTRY_LIMIT && entry.is_multiple_of(4);
     if !acceptable(system_reset) || !acceptable(machine_check) {
         return RtasStatus::PARAMETER_ERROR;
     }
@@ -233,7 +238,7 @@ fn nmi_interlock(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, _: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::test_support::Rig;
+    use crate::calls::test_support::{Rig, UNSET};
     use platform::Partition;
 
     #[test]
@@ -241,7 +246,7 @@ mod tests {
         let rig = Rig::new("power9", &[]);
         assert_eq!(rig.rtas(QUERY_CPU_STOPPED_STATE, &[0], 2), [0, 2]);
         assert_eq!(rig.rtas(QUERY_CPU_STOPPED_STATE, &[1], 2), [0, 0]);
-        assert_eq!(rig.rtas(QUERY_CPU_STOPPED_STATE, &[4], 2), [-3, 0]);
+        assert_eq!(rig.rtas(QUERY_CPU_STOPPED_STATE, &[4], 2), [-3, UNSET]);
         assert_eq!(rig.rtas(START_CPU, &[1, 0x60, 7], 1), [0]);
         let started = rig.world.partition.started(1);
         assert_eq!(started, Some(StartRequest { entry: 0x60, r3: 7, from: 0 }));
@@ -272,7 +277,7 @@ mod tests {
     fn system_parameters() {
         let rig = Rig::new("power9", &[]);
         let memory = &rig.world.memory;
-        let text = b"MaxEntCap=4,DesMem=1024,DesProcs=4,MaxPlatProcs=4\0";
+        let text = b"MaxEntCap=4,DesMem=1024,DesProcs=4,MaxPlatProcs=4,HostThrs=1\0";
         assert_eq!(rig.rtas(IBM_GET_SYSTEM_PARAMETER, &[20, 0x3000, 1024], 1), [0]);
         assert_eq!(usize::from(memory.read_be_u16(0x3000).unwrap()), text.len());
         let mut bytes = vec![0; text.len()];
@@ -307,7 +312,7 @@ mod tests {
         assert_eq!(rig.rtas(GET_SENSOR_STATE, &[9003, 0], 2), [-3, 0]);
         assert_eq!(rig.rtas(SET_INDICATOR, &[9001, 0, 0], 1), [-3]);
         assert_eq!(rig.rtas(SET_POWER_LEVEL, &[u32::MAX, 100], 2), [0, 100]);
-        assert_eq!(rig.rtas(GET_POWER_LEVEL, &[1], 2), [-3, 0]);
+        assert_eq!(rig.rtas(GET_POWER_LEVEL, &[1], 2), [-3, UNSET]);
         assert_eq!(rig.rtas(IBM_SUSPEND_ME, &[], 1), [-3]);
     }
 }

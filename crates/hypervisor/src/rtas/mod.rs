@@ -60,19 +60,20 @@ pub(crate) fn hcall(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, arg
 
     let mut bytes = [0; 4 * CELLS_MAX];
     let mut cells = [0; CELLS_MAX];
-    if memory.read(block_ra + HEAD_BYTES, &mut bytes[..args_bytes]).is_err() {
+    if memory.read(block_ra + HEAD_BYTES, &mut bytes[..args_bytes + ret_bytes]).is_err() {
         return HcallStatus::H_PARAMETER;
     }
-    for (cell, word) in cells.iter_mut().zip(bytes[..args_bytes].as_chunks::<4>().0) {
+    for (cell, word) in cells.iter_mut().zip(bytes.as_chunks::<4>().0) {
         *cell = u32::from_be_bytes(*word);
     }
-    let (args, rest) = cells.split_at_mut(nargs);
-    let mut call = RtasCall { args, results: &mut rest[..nret.saturating_sub(1)] };
+    let (args, outputs) = cells[..nargs + nret].split_at_mut(nargs);
+    let mut no_status = 0;
+    let (status_cell, results) = outputs.split_first_mut().unwrap_or((&mut no_status, &mut []));
+    let mut call = RtasCall { args, results };
     let status = hypervisor.call_rtas(token, context, &mut call, nret);
 
-    let outputs = std::iter::once(status.unwrap_or(RtasStatus::PARAMETER_ERROR).0 as u32);
-    let outputs = outputs.chain(call.results.iter().copied());
-    for (word, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(outputs).take(nret) {
+    *status_cell = status.unwrap_or(RtasStatus::PARAMETER_ERROR).0 as u32;
+    for (word, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&cells[nargs..nargs + nret]) {
         *word = value.to_be_bytes();
     }
     if context.memory.write(block_ra + HEAD_BYTES + args_bytes as u64, &bytes[..ret_bytes]).is_err() || status.is_none()
@@ -85,7 +86,7 @@ pub(crate) fn hcall(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, arg
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::test_support::Rig;
+    use crate::calls::test_support::{Rig, UNSET};
     use platform::GuestMemory;
     use platform::papr::opcode::H_RTAS;
     use platform::papr::token::*;
@@ -122,10 +123,10 @@ mod tests {
     #[test]
     fn unknown_tokens_and_wrong_shapes() {
         let rig = Rig::new("power9", &[]);
-        assert_eq!(rig.rtas(0x2fff, &[1, 2], 3), [-3, 0, 0]);
+        assert_eq!(rig.rtas(0x2fff, &[1, 2], 3), [-3, UNSET, UNSET]);
         assert_eq!(rig.rtas(QUIESCE, &[], 1), [0]);
         assert_eq!(rig.rtas(QUIESCE, &[1], 1), [-3]);
-        assert_eq!(rig.rtas(QUIESCE, &[], 2), [-3, 0]);
+        assert_eq!(rig.rtas(QUIESCE, &[], 2), [-3, UNSET]);
         assert_eq!(rig.rtas(QUIESCE, &[], 0), [] as [i32; 0]);
     }
 
