@@ -74,7 +74,7 @@ macro_rules! one_row {
         specialise!($op, $i, $ends, $chapter, $name)
     };
     (todo, $op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
-        unimplemented
+        unimplemented as Handler
     };
 }
 
