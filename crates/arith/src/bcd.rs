@@ -125,7 +125,8 @@ pub fn bcdctn(b: u128) -> Bcd {
     (out, compare_zero(digits, negative) | overflow(digits >> 28 != 0))
 }
 
-/// `bcdcfz.`: from zoned decimal, sixteen digits; `ps` picks the zone 0xF with EBCDIC-like signs over 0x3 with ASCII ones.
+/// `bcdcfz.`: from zoned decimal, sixteen digits; `ps` picks the zone 0xF with EBCDIC-like signs over 0x3 with ASCII
+/// ones.
 pub fn bcdcfz(b: u128, ps: bool) -> Bcd {
     let zone = if ps { 0xf } else { 0x3 };
     let sign = (b >> 4) & 0xf;

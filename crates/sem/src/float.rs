@@ -47,8 +47,8 @@ impl Regs {
         self.t as u64 | (self.a as u64) << 8 | (self.b as u64) << 16 | (self.c as u64) << 24 | u64::from(self.rc) << 32
     }
 
-    /// What [`Regs::pack`] made; the masks keep every index inside the register file.
-    fn unpack(packed: u64) -> Regs {
+    /// The registers of a helper's first operand; the masks keep every index inside the register file.
+    pub fn of(packed: u64) -> Regs {
         let field = |shift: u32| (packed >> shift & 63) as usize;
         Regs { t: field(0), a: field(8), b: field(16), c: field(24), rc: packed >> 32 & 1 != 0 }
     }
@@ -65,9 +65,8 @@ pub fn run<S: Sem>(s: &mut S, helper: Fallible, regs: Regs) -> R {
 
 /// Calls a helper with an immediate operand.
 pub fn call<S: Sem>(s: &mut S, helper: Fallible, regs: Regs, immediate: u64) -> R<S::Long> {
-    let (regs, immediate) = (s.long(regs.pack()), s.long(immediate));
-    let zero = s.long(0);
-    s.try_call(helper, regs, immediate, zero)
+    let (immediate, zero) = (s.long(immediate), s.long(0));
+    s.try_call_vsr(helper, regs.pack(), immediate, zero)
 }
 
 /// Calls a helper that raises nothing.
@@ -151,7 +150,7 @@ fn scalar_with(
     status: impl FnOnce(&Outcome<u64>) -> (u64, Status),
 ) -> bool {
     fallible(vcpu, |vcpu| {
-        let regs = Regs::unpack(regs);
+        let regs = Regs::of(regs);
         let outcome = f(high(vcpu, regs.a), high(vcpu, regs.b), high(vcpu, regs.c), control(vcpu));
         let (value, status) = status(&outcome);
         finish(vcpu, regs, outcome.flags, status, scalar_value(value))
@@ -161,7 +160,7 @@ fn scalar_with(
 /// Body of a helper: an operation on whole VSRs.
 pub fn quad(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u128, u128, u128, Control) -> (Outcome<u128>, Status)) -> bool {
     fallible(vcpu, |vcpu| {
-        let regs = Regs::unpack(regs);
+        let regs = Regs::of(regs);
         let [a, b, c] = [regs.a, regs.b, regs.c].map(|n| vcpu.state.vsr[n]);
         let (outcome, status) = f(a, b, c, control(vcpu));
         finish(vcpu, regs, outcome.flags, status, outcome.value)
@@ -170,7 +169,7 @@ pub fn quad(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u128, u128, u128, Control
 
 /// Body of a helper: an operation on each doubleword; FR, FI and FPRF stay as they are.
 pub fn vector_dp(vcpu: &mut Vcpu, regs: u64, f: impl Fn(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
-    vector(vcpu, regs, 64, |a, b, c, k| f(a, b, c, k))
+    vector(vcpu, regs, 64, f)
 }
 
 /// Body of a helper: an operation on each word.
@@ -180,7 +179,7 @@ pub fn vector_sp(vcpu: &mut Vcpu, regs: u64, f: impl Fn(u32, u32, u32, Control) 
 
 fn vector(vcpu: &mut Vcpu, regs: u64, bits: u32, f: impl Fn(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
     fallible(vcpu, |vcpu| {
-        let regs = Regs::unpack(regs);
+        let regs = Regs::of(regs);
         let [a, b, c] = [regs.a, regs.b, regs.c].map(|n| vcpu.state.vsr[n]);
         let k = control(vcpu);
         let (mut flags, mut value) = (Flags::NONE, 0);
@@ -202,7 +201,9 @@ pub fn invalid_enabled(vcpu: &Vcpu) -> bool {
 /// Defines semantics whose helper is a body of this module applied to a closure:
 /// `name: registers, body, |a, b, c, k| outcome;`.
 macro_rules! float_rows {
-    ($($name:ident: $regs:ident, $body:ident, |$a:pat_param, $b:pat_param, $c:pat_param, $k:pat_param| $f:expr;)*) => {$(
+    ($(
+        $name:ident: $regs:ident, $body:ident, |$a:pat_param, $b:pat_param, $c:pat_param, $k:pat_param| $f:expr;
+    )*) => {$(
         #[doc = concat!("`", stringify!($name), "`")]
         pub fn $name<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
             extern "C" fn helper(vcpu: &mut Vcpu, regs: u64, _: u64, _: u64) -> bool {
@@ -213,10 +214,3 @@ macro_rules! float_rows {
     )*};
 }
 pub(crate) use float_rows;
-
-impl Regs {
-    /// The registers of a packed operand, for helpers that have a body of their own.
-    pub fn of(packed: u64) -> Regs {
-        Regs::unpack(packed)
-    }
-}

@@ -230,6 +230,10 @@ fn exceptions(outcome: Outcome<u128>) -> (Outcome<u128>, Status) {
     (outcome, Status::Exceptions)
 }
 
+fn quad_ones(is_true: bool) -> u128 {
+    if is_true { !0 } else { 0 }
+}
+
 /// An integer in doubleword 0.
 fn doubleword(v: u128) -> u128 {
     v << 64
@@ -278,9 +282,9 @@ float_rows! {
     xscvqpuqz: vr, quad, |_, b, _, _| rounding(to_integer::<Quad>(b, Integer::U128));
     xsmaxcqp: vr, quad, |a, b, _, _| exceptions(fp::maximum_c::<Quad>(a, b));
     xsmincqp: vr, quad, |a, b, _, _| exceptions(fp::minimum_c::<Quad>(a, b));
-    xscmpeqqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::EQUAL).map(|x| if x { !0 } else { 0 }));
-    xscmpgtqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::GREATER).map(|x| if x { !0 } else { 0 }));
-    xscmpgeqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::GREATER | fp::EQUAL).map(|x| if x { !0 } else { 0 }));
+    xscmpeqqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::EQUAL).map(quad_ones));
+    xscmpgtqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::GREATER).map(quad_ones));
+    xscmpgeqp: vr, quad, |a, b, _, k| exceptions(mask::<Quad>(a, b, k, fp::GREATER | fp::EQUAL).map(quad_ones));
 }
 
 /// The rounding mode that R and RMC name: R in bit 0 of `selection`, RMC above. Reserved pairs round to nearest even.

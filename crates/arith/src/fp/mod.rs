@@ -194,7 +194,9 @@ pub trait Float: Copy {
 }
 
 macro_rules! formats {
-    ($($(#[$doc:meta])* $name:ident, $bits:ty, $wide:ty, $exponent_bits:expr, $fraction_bits:expr $(, $fast:path)?;)*) => {$(
+    ($(
+        $(#[$doc:meta])* $name:ident, $bits:ty, $wide:ty, $exponent_bits:expr, $fraction_bits:expr $(, $fast:path)?;
+    )*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;

@@ -286,7 +286,8 @@ proptest! {
         prop_assert!(same(mul_add::<Double>(MulAdd::Madd, x, y, z, control), p.mul_add(q, r)));
         prop_assert!(same(from_signed::<Double>(x as i64 as i128, control), x as i64 as f64));
         prop_assert!(same(from_unsigned::<Double>(x as u128, control), x as f64));
-        prop_assert_eq!(to_integer::<Double>(x, Integer::I64, Rounding::Zero).value as i64 , if p.is_nan() { i64::MIN } else { p as i64 });
+        let truncated = to_integer::<Double>(x, Integer::I64, Rounding::Zero).value as i64;
+        prop_assert_eq!(truncated, if p.is_nan() { i64::MIN } else { p as i64 });
         prop_assert_eq!(to_integer::<Double>(x, Integer::U32, Rounding::Zero).value as u32 , p as u32);
         let narrow = convert::<Double, Single>(x, control);
         let narrow_same =

@@ -94,8 +94,9 @@ impl Wide for U256 {
         const MASK: u128 = u64::MAX as u128;
         let (a1, a0, b1, b0) = (a >> 64, a & MASK, b >> 64, b & MASK);
         let bottom = a0 * b0;
-        let middle = (bottom >> 64) + (a0 * b1 & MASK) + (a1 * b0 & MASK);
-        let high = a1 * b1 + (a0 * b1 >> 64) + (a1 * b0 >> 64) + (middle >> 64);
+        let (cross, other_cross) = (a0 * b1, a1 * b0);
+        let middle = (bottom >> 64) + (cross & MASK) + (other_cross & MASK);
+        let high = a1 * b1 + (cross >> 64) + (other_cross >> 64) + (middle >> 64);
         U256 { high, low: middle << 64 | bottom & MASK }
     }
     fn plus(self, other: U256) -> U256 {
