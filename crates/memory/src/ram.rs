@@ -226,6 +226,19 @@ impl Memory {
         self.hub.broadcast(None, Message::DropCode { page });
     }
 
+    /// All of RAM zero again, as after power-on, with its pages given back to the host. No vCPU may run, and whoever
+    /// decoded code of it has to forget it.
+    #[allow(unsafe_code)]
+    pub fn clear(&self) {
+        // SAFETY: no reference into the mapping lives across a call of this type, and the pages of a shared mapping read
+        // as zero once they are gone, which is what is wanted.
+        if unsafe { self.ram.map.unchecked_advise(memmap2::UncheckedAdvice::Remove) }.is_err() {
+            // SAFETY: the mapping has this length, and nobody else looks at guest RAM now.
+            unsafe { std::ptr::write_bytes(self.ram.base(), 0, self.ram.len as usize) };
+        }
+        self.code.iter().for_each(|flag| flag.store(0, SeqCst));
+    }
+
     /// Feeds every page that is not zero to `f`, in order: what a state hash is taken of.
     #[allow(unsafe_code)]
     pub fn for_each_used_page(&self, mut f: impl FnMut(u64, &[u8; PAGE_SIZE as usize])) {
@@ -270,6 +283,16 @@ mod tests {
         assert_eq!(b, [7]);
         assert!(matches!(Memory::new(0, 1), Err(RamError::Size(0))));
         assert!(matches!(Memory::new(1 << 60, 1), Err(RamError::Size(_))));
+    }
+
+    #[test]
+    fn clear_leaves_nothing() {
+        let m = Memory::new(0x2_0000, 1).unwrap();
+        m.write(0x1_2345, &[1, 2, 3]).unwrap();
+        m.mark_code(0x12, 0);
+        m.clear();
+        m.for_each_used_page(|page, _| panic!("{page:#x} is not zero"));
+        assert!(!m.is_code(0x12));
     }
 
     #[test]

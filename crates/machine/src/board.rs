@@ -1,0 +1,455 @@
+//! The board: built from a [`Config`], run until the guest or somebody outside ends it.
+
+use crate::fdt::{Tree, TreeError, VioNode};
+use crate::layout::{Layout, LayoutError, Wanted, place};
+use crate::loader::{Endianness, Kernel, LoadError, read_initrd};
+use crate::outside::{Ram, Time};
+use crate::run::{BootRegisters, Panicked, Runner};
+use crate::shared::{End, Ending, Shared, lock};
+use cpu::CpuModel;
+use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics, XicsError};
+use engine::{Engine, EngineStats};
+use hypervisor::capability::{Cap, Capabilities};
+use hypervisor::{Hypervisor, RTAS_STUB, TableError, rtas_size_bytes};
+use memory::{Memory, RamError};
+use platform::{Console, Entropy, InterruptController, PaprDevice, Partition as _, StartRequest};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use thiserror::Error;
+use vcpu::Vcpu;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Most vCPUs of a machine; each is a thread of the host.
+pub const VCPUS_MAX: usize = 256;
+/// Most virtual terminals.
+pub const CONSOLES_MAX: usize = 16;
+
+/// Interrupt source of the first virtual I/O device; the unit address tells them apart.
+const XISR_VIO: u32 = 0x1100;
+/// Sources of events: environment and power, hot plug.
+const XISR_EVENTS: [u32; 2] = [0x1000, 0x1001];
+/// Room for the tree: for what every machine has, and for each vCPU.
+const TREE_BYTES: u64 = 0x8000;
+const TREE_BYTES_PER_VCPU: u64 = 0x800;
+/// Host memory of which guest RAM can be this many times as large: pages that are never touched cost nothing, but what
+/// is kept for each of them does.
+const RAM_OVERCOMMIT: u64 = 16;
+
+/// What machine to build.
+pub struct Config {
+    /// Processor.
+    pub model: &'static CpuModel,
+    /// Size of RAM in bytes: a multiple of 64 KiB.
+    pub ram_bytes: u64,
+    /// Number of vCPUs.
+    pub vcpus: usize,
+    /// The number told to the guest as the largest that there can be; at least `vcpus`.
+    pub max_vcpus: usize,
+    /// Capabilities.
+    pub capabilities: Capabilities,
+    /// Kernel, an ELF file.
+    pub kernel: PathBuf,
+    /// Where it is loaded.
+    pub kernel_address: u64,
+    /// Initrd.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub append: String,
+    /// Time: real, or virtual, and then all vCPUs take turns on one thread.
+    pub clock: timing::Clock,
+    /// Random bytes for the guest.
+    pub entropy: Arc<dyn Entropy>,
+    /// Back-ends of the virtual terminals, the console first.
+    pub consoles: Vec<Arc<dyn Console>>,
+    /// Content of the NVRAM.
+    pub nvram: Nvram,
+    /// A guest that asks for a reboot ends the run.
+    pub no_reboot: bool,
+    /// A guest that panics goes on (it was only told so).
+    pub ignore_guest_panic: bool,
+    /// UUID of the partition.
+    pub uuid: Option<[u8; 16]>,
+    /// Name of the partition.
+    pub name: Option<String>,
+    /// Further strings for the root of the tree, such as `host-serial`.
+    pub root_strings: Vec<(&'static str, String)>,
+    /// Hears of interrupts and of what is not implemented.
+    pub vcpu_observer: Arc<dyn vcpu::Observer>,
+    /// Hears of hypercalls.
+    pub hcall_observer: Option<Arc<dyn hypervisor::Observer>>,
+}
+
+/// Why a machine could not be built or run.
+#[derive(Debug, Error)]
+pub enum MachineError {
+    /// The processor has no radix translation.
+    #[error("-cpu {0}: it translates by hash tables only, which are not emulated yet; use power9 or power10")]
+    NeedsHash(&'static str),
+    /// The partition would have to look like a processor without radix translation.
+    #[error("max-cpu-compat below power9: such a guest translates by hash tables, which are not emulated yet")]
+    CompatNeedsHash,
+    /// Number of vCPUs.
+    #[error("{vcpus} vCPUs (at most {max_vcpus} later): a machine has 1 to {VCPUS_MAX}")]
+    Vcpus {
+        /// Number at the start.
+        vcpus: usize,
+        /// Largest number.
+        max_vcpus: usize,
+    },
+    /// Number of terminals.
+    #[error("{0} serial ports: a machine has at most {CONSOLES_MAX}")]
+    Consoles(usize),
+    /// Guest RAM.
+    #[error(transparent)]
+    Ram(#[from] RamError),
+    /// More RAM than makes sense on this host.
+    #[error(
+        "guest RAM of {ram_bytes:#x} bytes ({} GiB): this host has {} GiB of memory and swap, and guest RAM can be at \
+         most {RAM_OVERCOMMIT} times that; use a smaller -m",
+        *.ram_bytes >> 30, *.host_bytes >> 30
+    )]
+    AbsurdRam {
+        /// Size asked for.
+        ram_bytes: u64,
+        /// Memory and swap of the host.
+        host_bytes: u64,
+    },
+    /// Kernel or initrd.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// They do not fit.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The tree is larger than the room that was kept for it.
+    #[error("the device tree has {found} bytes, and there is room for {room}; use a shorter -append")]
+    TreeSize {
+        /// Its size.
+        found: u64,
+        /// The room.
+        room: u64,
+    },
+    /// Interrupt controller.
+    #[error(transparent)]
+    Xics(#[from] XicsError),
+    /// Hypercall and RTAS tables.
+    #[error(transparent)]
+    Tables(#[from] TableError),
+    /// A bug of this program: the rest of the machine was stopped.
+    #[error("the thread of vCPU {0} panicked, see above; this is a bug of the emulator")]
+    VcpuPanicked(usize),
+}
+
+/// A `pseries` machine.
+pub struct Machine {
+    config: Config,
+    kernel: Kernel,
+    initrd: Option<Vec<u8>>,
+    layout: Layout,
+    tree: Vec<u8>,
+    runner: Runner,
+    vtys: Vec<VioNode>,
+    nvram_node: VioNode,
+    xics: Arc<Xics>,
+    rtc: Arc<Rtc>,
+    nvram: Arc<Nvram>,
+    /// vCPUs as the last run left them.
+    engines: Vec<Engine>,
+    /// Counters of the runs before the last reboot.
+    earlier: EngineStats,
+}
+
+/// Ends a machine's run from any thread.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// The run ends with [`End::Quit`] as soon as every vCPU has come to a stop.
+    pub fn quit(&self, reason: impl Into<String>) {
+        self.0.end(Ending::End(End::Quit(reason.into())));
+    }
+
+    /// System reset of every vCPU that is not stopped, as by a non-maskable interrupt of the machine.
+    pub fn system_reset(&self) {
+        (0..self.0.vcpu_count()).for_each(|index| self.0.system_reset(index));
+    }
+}
+
+impl Machine {
+    /// Builds a machine: reads kernel and initrd, finds their places, writes the tree.
+    ///
+    /// # Errors
+    /// [`MachineError`] says what does not go together.
+    pub fn new(mut config: Config) -> Result<Machine, MachineError> {
+        check(&config)?;
+        let kernel = Kernel::from_file(&config.kernel)?;
+        let initrd = config.initrd.as_ref().map(|path| read_initrd(path, config.ram_bytes)).transpose()?;
+        let layout = place(&Wanted {
+            ram_bytes: config.ram_bytes,
+            kernel_address: config.kernel_address,
+            kernel_bytes: kernel.memory_bytes,
+            initrd_bytes: initrd.as_ref().map(|bytes| bytes.len() as u64),
+            rtas_bytes: rtas_size_bytes(config.max_vcpus),
+            tree_bytes: tree_room(&config),
+        })?;
+
+        let memory = Arc::new(Memory::new(config.ram_bytes, config.vcpus)?);
+        // The configuration keeps everything else; the clock is shared by all from here on.
+        let clock = Arc::new(std::mem::replace(&mut config.clock, timing::Clock::virtual_time(0)));
+        let shared = Arc::new(Shared::new(
+            memory.clone(),
+            config.model,
+            config.vcpus,
+            config.max_vcpus,
+            config.capabilities.is_on(Cap::LargeDecr),
+            config.ignore_guest_panic,
+        ));
+
+        let servers: Vec<u32> = (0..config.vcpus as u32).collect();
+        let mut xics = Xics::new(&servers, shared.clone())?;
+        let node = |index: usize| VioNode { reg: VTY_REG_BASE + index as u32, xisr: XISR_VIO + index as u32 };
+        let vtys: Vec<VioNode> = (0..config.consoles.len()).map(node).collect();
+        let nvram_node = node(config.consoles.len());
+        let vio_sources = vtys.iter().chain([&nvram_node]).map(|node| node.xisr);
+        for xisr in XISR_EVENTS.into_iter().chain(vio_sources) {
+            xics.add_source(xisr, SourceKind::Message)?;
+        }
+        let xics = Arc::new(xics);
+        let interrupts: Arc<dyn InterruptController> = xics.clone();
+        let vty = |(console, node): (&Arc<dyn Console>, &VioNode)| {
+            Vty::new(node.reg, node.xisr, console.clone(), interrupts.clone())
+        };
+        let bus = Arc::new(VioBus::new(config.consoles.iter().zip(&vtys).map(vty).collect()));
+        let rtc = Arc::new(Rtc::new());
+        let nvram = Arc::new(std::mem::replace(&mut config.nvram, Nvram::in_memory()));
+        let devices: Vec<Arc<dyn PaprDevice>> = vec![xics.clone(), bus, rtc.clone(), nvram.clone()];
+        let mut hypervisor = Hypervisor::new(
+            hypervisor::Config {
+                capabilities: config.capabilities.clone(),
+                max_vcpus: config.max_vcpus,
+                rtas_base_ra: layout.rtas.start,
+                uuid: config.uuid,
+            },
+            devices,
+        )?;
+        if let Some(observer) = &config.hcall_observer {
+            hypervisor.set_observer(observer.clone());
+        }
+        let runner = Runner {
+            shared,
+            hypervisor: Arc::new(hypervisor),
+            ram: Ram(memory),
+            time: Time(clock.clone()),
+            clock,
+            entropy: config.entropy.clone(),
+            boot: Mutex::new(None),
+        };
+        let mut machine = Machine {
+            config,
+            kernel,
+            initrd,
+            layout,
+            tree: Vec::new(),
+            runner,
+            vtys,
+            nvram_node,
+            xics,
+            rtc,
+            nvram,
+            engines: Vec::new(),
+            earlier: EngineStats::default(),
+        };
+        machine.tree = machine.build_tree()?;
+        Ok(machine)
+    }
+
+    /// The device tree that the kernel is entered with.
+    pub fn device_tree(&self) -> &[u8] {
+        &self.tree
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// To end the run from outside.
+    pub fn handle(&self) -> Handle {
+        Handle(self.runner.shared.clone())
+    }
+
+    /// Runs the machine, through its reboots, until it ends. Under the virtual clock all vCPUs run on this thread.
+    ///
+    /// # Errors
+    /// [`MachineError::VcpuPanicked`], and what else keeps a guest from booting again.
+    pub fn run(&mut self) -> Result<End, MachineError> {
+        let mut first = true;
+        let end = loop {
+            // Asked to end before the first instruction, or between two boots: so be it.
+            if let Some(Ending::End(end)) = self.runner.shared.ending() {
+                break end;
+            }
+            if !first {
+                self.reset()?;
+            }
+            first = false;
+            self.power_on()?;
+            let engines = std::mem::take(&mut self.engines);
+            self.engines = self.runner.run(engines).map_err(|Panicked(index)| MachineError::VcpuPanicked(index))?;
+            match self.runner.shared.ending() {
+                Some(Ending::End(end)) => break end,
+                Some(Ending::Reboot) if self.config.no_reboot => break End::Reboot,
+                Some(Ending::Reboot) => {}
+                // The vCPUs come back for one of these reasons only.
+                None => break End::Quit("the vCPUs came to a stop".into()),
+            }
+        };
+        self.config.consoles.iter().for_each(|console| console.flush());
+        Ok(end)
+    }
+
+    /// Counters of all vCPUs, from the beginning.
+    pub fn stats(&self) -> EngineStats {
+        let mut sum = self.earlier;
+        self.engines.iter().for_each(|engine| sum.add(&engine.stats()));
+        sum
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &timing::Clock {
+        &self.runner.clock
+    }
+
+    /// XXH3 of the whole state: registers of every vCPU, RAM that is not zero, devices, time.
+    pub fn state_hash(&mut self) -> u64 {
+        let mut hash = Xxh3::new();
+        for engine in &mut self.engines {
+            let vcpu = engine.vcpu();
+            vcpu.state.for_each_word(|word| hash.update(&word.to_le_bytes()));
+            hash.update(&vcpu.decrementer().to_le_bytes());
+            hash.update(&[vcpu.mailbox().pending() as u8]);
+        }
+        self.runner.ram.0.for_each_used_page(|address, page| {
+            hash.update(&address.to_le_bytes());
+            hash.update(page);
+        });
+        hash.update(self.xics.describe().as_bytes());
+        hash.update(&self.rtc.offset_ns().to_le_bytes());
+        hash.update(&self.nvram.bytes());
+        hash.update(&self.runner.clock.ns().to_le_bytes());
+        hash.digest()
+    }
+
+    fn build_tree(&self) -> Result<Vec<u8>, MachineError> {
+        let mut rng_seed = [0; 32];
+        self.runner.entropy.fill(&mut rng_seed);
+        let tree = Tree {
+            model: self.config.model,
+            vcpus: self.config.vcpus,
+            max_vcpus: self.config.max_vcpus,
+            ram_bytes: self.config.ram_bytes,
+            append: &self.config.append,
+            initrd: self.layout.initrd.clone(),
+            rtas: self.layout.rtas.clone(),
+            rng_seed,
+            hypervisor: &self.runner.hypervisor,
+            vtys: &self.vtys,
+            nvram: Some((self.nvram_node, NVRAM_BYTES as u32)),
+            uuid: self.config.uuid,
+            name: self.config.name.as_deref(),
+            root_strings: &self.config.root_strings,
+        }
+        .build()?;
+        let (found, room) = (tree.len() as u64, self.layout.tree.end - self.layout.tree.start);
+        if found > room { Err(MachineError::TreeSize { found, room }) } else { Ok(tree) }
+    }
+
+    /// Everything as after power-on, with new random bytes for the guest.
+    fn reset(&mut self) -> Result<(), MachineError> {
+        for engine in self.engines.drain(..) {
+            self.earlier.add(&engine.stats());
+        }
+        self.runner.shared.reset();
+        self.runner.hypervisor.reset();
+        self.runner.ram.0.clear();
+        self.tree = self.build_tree()?;
+        Ok(())
+    }
+
+    /// Puts everything in its place, and starts vCPU 0.
+    fn power_on(&mut self) -> Result<(), MachineError> {
+        let memory = &self.runner.ram.0;
+        for segment in &self.kernel.segments {
+            memory.write(self.config.kernel_address + segment.offset, &segment.bytes)?;
+        }
+        if let (Some(initrd), Some(place)) = (&self.initrd, &self.layout.initrd) {
+            memory.write(place.start, initrd)?;
+        }
+        memory.write(self.layout.tree.start, &self.tree)?;
+        memory.write(self.layout.rtas.start, &RTAS_STUB)?;
+
+        let shared = &self.runner.shared;
+        self.engines = (0..self.config.vcpus)
+            .map(|index| {
+                // What was left for a vCPU of an earlier boot is not for this one.
+                let (_, number) = memory.hub().mailbox(index).take();
+                memory.hub().mailbox(index).mark_served(number);
+                let new = || {
+                    let (clock, observer) = (self.runner.clock.clone(), self.config.vcpu_observer.clone());
+                    Vcpu::new(index, self.config.model, memory.clone(), clock, observer)
+                };
+                let mut vcpu = shared.with_line(index, new);
+                vcpu.random = self.runner.entropy.next_u64();
+                Engine::new(vcpu)
+            })
+            .collect();
+        let entry = self.config.kernel_address + self.kernel.entry_offset;
+        let boot = BootRegisters {
+            r4: self.config.kernel_address,
+            little_endian: self.kernel.endianness == Endianness::Little,
+        };
+        *lock(&self.runner.boot) = Some(boot);
+        // Nothing else has been asked of vCPU 0 yet, so this cannot fail.
+        let _ = shared.start(0, StartRequest { entry, r3: self.layout.tree.start, from: 0 });
+        Ok(())
+    }
+}
+
+fn check(config: &Config) -> Result<(), MachineError> {
+    if !config.model.radix {
+        return Err(MachineError::NeedsHash(config.model.name));
+    }
+    if config.capabilities.basis().effective() < hypervisor::capability::IsaLevel::V3_0 {
+        return Err(MachineError::CompatNeedsHash);
+    }
+    let (vcpus, max_vcpus) = (config.vcpus, config.max_vcpus);
+    if vcpus == 0 || max_vcpus < vcpus || max_vcpus > VCPUS_MAX {
+        return Err(MachineError::Vcpus { vcpus, max_vcpus });
+    }
+    if config.consoles.len() > CONSOLES_MAX {
+        return Err(MachineError::Consoles(config.consoles.len()));
+    }
+    if let Some(host_bytes) = host_memory_bytes()
+        && config.ram_bytes / RAM_OVERCOMMIT > host_bytes
+    {
+        return Err(MachineError::AbsurdRam { ram_bytes: config.ram_bytes, host_bytes });
+    }
+    Ok(())
+}
+
+/// Memory and swap of the host, in bytes (proc(5), `/proc/meminfo`).
+fn host_memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok())
+    };
+    Some((kib("MemTotal:")? + kib("SwapTotal:").unwrap_or(0)) << 10)
+}
+
+fn tree_room(config: &Config) -> u64 {
+    let strings: usize = config.root_strings.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+    let name = config.name.as_ref().map_or(0, String::len);
+    TREE_BYTES + TREE_BYTES_PER_VCPU * config.vcpus as u64 + (config.append.len() + strings + name) as u64
+}

@@ -1,0 +1,588 @@
+//! The flattened device tree: as after client-architecture-support, so that a kernel entered without firmware finds
+//! all that was negotiated.
+//!
+//! Only what exists is announced: RTAS tokens and hypercall strings come from the hypervisor's tables, and there are no
+//! properties of PCI, of persistent memory and of dynamic reconfiguration (`ibm,drc-*`).
+
+pub use crate::fdt_writer::TreeError;
+use crate::fdt_writer::{FdtWriter, Result};
+use crate::pa_features::pa_features;
+use cpu::CpuModel;
+use hypervisor::capability::{Cap, CapBasis, Capabilities, IsaLevel};
+use hypervisor::{Hypervisor, RTAS_ERROR_LOG_MAX_BYTES, rtas_size_bytes};
+use std::ops::Range;
+
+/// A virtual I/O device with a node of its own below `/vdevice`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VioNode {
+    /// Unit address.
+    pub reg: u32,
+    /// Its interrupt source.
+    pub xisr: u32,
+}
+
+/// What the tree tells of.
+pub struct Tree<'a> {
+    /// Processor.
+    pub model: &'static CpuModel,
+    /// Number of cores, a thread each.
+    pub vcpus: usize,
+    /// The largest number of cores there can come to be.
+    pub max_vcpus: usize,
+    /// Size of RAM.
+    pub ram_bytes: u64,
+    /// The kernel's command line.
+    pub append: &'a str,
+    /// Where the initrd lies.
+    pub initrd: Option<Range<u64>>,
+    /// Where RTAS lies.
+    pub rtas: Range<u64>,
+    /// Seed of the kernel's random numbers.
+    pub rng_seed: [u8; 32],
+    /// RTAS functions, hypercall strings, capabilities.
+    pub hypervisor: &'a Hypervisor,
+    /// Virtual terminals; the first is the console.
+    pub vtys: &'a [VioNode],
+    /// Non-volatile memory and its size in bytes.
+    pub nvram: Option<(VioNode, u32)>,
+    /// UUID of the partition.
+    pub uuid: Option<[u8; 16]>,
+    /// Name of the partition.
+    pub name: Option<&'a str>,
+    /// Further strings of the root node, such as `host-serial`.
+    pub root_strings: &'a [(&'static str, String)],
+}
+
+/// Phandle of the interrupt controller.
+const PHANDLE_XICS: u32 = 0x1111;
+/// First of the other phandles.
+const PHANDLE_FIRST: u32 = 0x1112;
+/// Frequency of the processor, as told; nothing depends on it.
+const CLOCK_HZ: u32 = 1_000_000_000;
+/// Interrupt sources of events (LoPAPR, "Event Sources"): environment and power, hot plug.
+const XISR_EPOW: u32 = 0x1000;
+const XISR_HOT_PLUG: u32 = 0x1001;
+/// Smallest granule in which memory would be added, told in `ibm,lrdr-capacity`.
+const MEMORY_BLOCK_BYTES: u32 = 256 << 20;
+
+/// `ibm,architecture-vec-5`: option vector 5 as agreed. The first byte is the length without itself, minus one; byte n
+/// of the vector is at index n.
+fn vector_5() -> [u8; 27] {
+    let mut vector = [0; 27];
+    vector[0] = 0x19;
+    // Dynamic reconfiguration memory.
+    vector[2] = 0x20;
+    // FORM1 affinity. FORM2 would need `ibm,numa-lookup-index-table` and `ibm,numa-distance-table`.
+    vector[5] = 0x80;
+    // Hot plug as interrupt source, and resizing of the hash table.
+    vector[6] = 0x05;
+    // Memory by ibm,dynamic-memory-v2.
+    vector[22] = 0x80;
+    // Interrupt controller: XICS. XIVE would be 0x40.
+    vector[23] = 0x00;
+    // MMU: radix.
+    vector[24] = 0x40;
+    // Radix: the guest shoots translations down itself (GTSE).
+    vector[26] = 0x40;
+    vector
+}
+
+/// `cpu-version` after client-architecture-support: the logical PVR of the level.
+fn logical_pvr(level: IsaLevel) -> u32 {
+    match level {
+        IsaLevel::V2_05 => 0x0f00_0002,
+        IsaLevel::V2_06 => 0x0f00_0003,
+        IsaLevel::V2_06Plus => 0x0f10_0003,
+        IsaLevel::V2_07 => 0x0f00_0004,
+        IsaLevel::V3_0 => 0x0f00_0005,
+        IsaLevel::V3_1 => 0x0f00_0006,
+    }
+}
+
+/// Base-2 logarithm of the size of a hash table for `ram_bytes`: 1/128 of it, at least 2^18.
+fn hash_table_shift(ram_bytes: u64) -> u32 {
+    (ram_bytes.checked_next_power_of_two().map_or(64, u64::trailing_zeros)).saturating_sub(7).clamp(18, 46)
+}
+
+fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+fn low(value: u64) -> u32 {
+    value as u32
+}
+
+/// A UUID in its usual spelling.
+pub fn uuid_text(uuid: &[u8; 16]) -> String {
+    let mut text = String::new();
+    for (index, byte) in uuid.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+impl Tree<'_> {
+    /// The tree as a blob.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    pub fn build(&self) -> Result<Vec<u8>> {
+        let mut fdt = FdtWriter::default();
+        fdt.reserve(self.rtas.start, self.rtas.end - self.rtas.start);
+        if let Some(initrd) = self.initrd.clone().filter(|range| !range.is_empty()) {
+            fdt.reserve(initrd.start, initrd.end - initrd.start);
+        }
+        let mut phandles = PHANDLE_FIRST..=u32::MAX;
+        fdt.node("", |fdt| {
+            self.root(fdt)?;
+            fdt.node("chosen", |fdt| self.chosen(fdt))?;
+            fdt.node("rtas", |fdt| self.rtas(fdt))?;
+            fdt.node("event-sources", |fdt| event_sources(fdt, &mut phandles))?;
+            fdt.node("cpus", |fdt| self.cpus(fdt, &mut phandles))?;
+            fdt.node("vdevice", |fdt| self.vdevice(fdt, &mut phandles))?;
+            fdt.node("memory@0", |fdt| {
+                fdt.string("device_type", "memory")?;
+                fdt.cells("reg", &[0, 0, high(self.ram_bytes), low(self.ram_bytes)]);
+                fdt.cells("ibm,associativity", &[4, 0, 0, 0, 0]);
+                Ok(())
+            })?;
+            fdt.node("interrupt-controller", |fdt| {
+                fdt.string("device_type", "PowerPC-External-Interrupt-Presentation")?;
+                fdt.string("compatible", "IBM,ppc-xicp")?;
+                fdt.empty("interrupt-controller");
+                fdt.cells("ibm,interrupt-server-ranges", &[0, self.max_vcpus as u32]);
+                fdt.cell("#interrupt-cells", 2);
+                fdt.cell("linux,phandle", PHANDLE_XICS);
+                fdt.cell("phandle", PHANDLE_XICS);
+                Ok(())
+            })
+        })?;
+        fdt.finish()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.hypervisor.capabilities()
+    }
+
+    fn level(&self) -> IsaLevel {
+        let basis: CapBasis = self.capabilities().basis();
+        basis.effective()
+    }
+
+    fn root(&self, fdt: &mut FdtWriter) -> Result {
+        // Linux looks for these three to know that it is a partition, and which.
+        fdt.string("device_type", "chrp")?;
+        fdt.string("model", "IBM pSeries (emulated by qemu)")?;
+        fdt.string("compatible", "qemu,pseries")?;
+        fdt.cell("#address-cells", 2);
+        fdt.cell("#size-cells", 2);
+        fdt.string("vm,uuid", &uuid_text(&self.uuid.unwrap_or_default()))?;
+        if let Some(uuid) = &self.uuid {
+            fdt.string("system-id", &uuid_text(uuid))?;
+        }
+        if let Some(name) = self.name {
+            fdt.string("ibm,partition-name", name)?;
+        }
+        for (name, value) in self.root_strings {
+            fdt.string(name, value)?;
+        }
+        Ok(())
+    }
+
+    fn chosen(&self, fdt: &mut FdtWriter) -> Result {
+        fdt.string("bootargs", self.append)?;
+        if let Some(initrd) = &self.initrd {
+            fdt.cell("linux,initrd-start", low(initrd.start));
+            fdt.cell("linux,initrd-end", low(initrd.end));
+        }
+        fdt.bytes("rng-seed", &self.rng_seed);
+        if let Some(vty) = self.vtys.first() {
+            let path = format!("/vdevice/vty@{:x}", vty.reg);
+            fdt.string("stdout-path", &path)?;
+            fdt.string("linux,stdout-path", &path)?;
+        }
+        fdt.cell("linux,pci-probe-only", 0);
+        fdt.bytes("ibm,architecture-vec-5", &vector_5());
+        // Pairs of byte number and what the platform can do there: XICS only, radix only, GTSE.
+        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, 0x00, 24, 0x40, 25, 0x00, 26, 0x40]);
+        Ok(())
+    }
+
+    fn rtas(&self, fdt: &mut FdtWriter) -> Result {
+        fdt.cell("linux,rtas-base", low(self.rtas.start));
+        fdt.cell("linux,rtas-entry", low(self.rtas.start));
+        fdt.cell("rtas-size", rtas_size_bytes(self.max_vcpus) as u32);
+        fdt.cell("rtas-error-log-max", RTAS_ERROR_LOG_MAX_BYTES as u32);
+        fdt.cell("rtas-event-scan-rate", 1);
+        for function in self.hypervisor.rtas_functions() {
+            fdt.cell(function.name, function.token);
+        }
+        // Without it a guest that panics spins for ever instead of calling ibm,os-term.
+        fdt.empty("ibm,extended-os-term");
+        let strings = self.hypervisor.hypertas_functions();
+        fdt.strings("ibm,hypertas-functions", &strings)?;
+        if self.hypervisor.hcalls().any(|row| row.opcode == platform::papr::opcode::H_LOGICAL_MEMOP) {
+            fdt.string("qemu,hypertas-functions", "hcall-memop1")?;
+        }
+        // Highest address of memory that could be added, granule, and how many cores there can be.
+        let ram = self.ram_bytes;
+        fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, self.max_vcpus as u32]);
+        fdt.cells("ibm,max-associativity-domains", &[4, 0, 0, 0, 1]);
+        fdt.cells("ibm,associativity-reference-points", &[4, 4, 2]);
+        Ok(())
+    }
+
+    fn cpus(&self, fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
+        phandle(fdt, phandles);
+        fdt.cell("#address-cells", 1);
+        fdt.cell("#size-cells", 0);
+        for index in 0..self.vcpus as u32 {
+            fdt.node(&format!("{}@{index:x}", self.model.device_tree_name), |fdt| {
+                phandle(fdt, phandles);
+                self.cpu(fdt, index)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, fdt: &mut FdtWriter, index: u32) -> Result {
+        let capabilities = self.capabilities();
+        fdt.string("device_type", "cpu")?;
+        fdt.cell("reg", index);
+        fdt.string("status", "okay")?;
+        fdt.cell("cpu-version", logical_pvr(self.level()));
+        fdt.cell("ibm,chip-id", 0);
+        // One thread a core; the server number is the vCPU's index.
+        fdt.cell("ibm,ppc-interrupt-server#s", index);
+        fdt.cells("ibm,ppc-interrupt-gserver#s", &[index, 0]);
+        fdt.cell("timebase-frequency", platform::TIMEBASE_HZ as u32);
+        fdt.cell("clock-frequency", CLOCK_HZ);
+        for cache in ["d", "i"] {
+            fdt.cell(&format!("{cache}-cache-block-size"), 128);
+            fdt.cell(&format!("{cache}-cache-line-size"), 128);
+            fdt.cell(&format!("{cache}-cache-size"), 32 << 10);
+        }
+        fdt.empty("64-bit");
+        fdt.cell("slb-size", 32);
+        fdt.cell("ibm,slb-size", 32);
+        fdt.cell("ibm,purr", 1);
+        fdt.cell("ibm,spurr", 1);
+        // 1: VMX, 2: VSX too.
+        fdt.cell("ibm,vmx", if capabilities.is_on(Cap::Vsx) { 2 } else { 1 });
+        if capabilities.is_on(Cap::Dfp) {
+            fdt.cell("ibm,dfp", 1);
+        }
+        if capabilities.is_on(Cap::LargeDecr) {
+            fdt.cell("ibm,dec-bits", self.model.decrementer_bits);
+        }
+        // Base-2 logarithms of the segment sizes, 256M and 1T, and none.
+        fdt.cells("ibm,processor-segment-sizes", &[28, 40, u32::MAX, u32::MAX]);
+        // Base page shift, SLB encoding, number of actual sizes, and for each its shift and encoding: 4K, and 64K.
+        fdt.cells("ibm,segment-page-sizes", &[12, 0, 1, 12, 0, 16, 0x110, 1, 16, 1]);
+        fdt.cells("ibm,pft-size", &[0, hash_table_shift(self.ram_bytes)]);
+        fdt.bytes("ibm,pa-features", &pa_features(self.level(), capabilities));
+        fdt.bytes("ibm,pi-features", &[1, 0, 0]);
+        if self.model.radix {
+            // AP encoding in the top three bits, base-2 logarithm of the page size below: 4K, 64K, 2M, 1G.
+            fdt.cells("ibm,processor-radix-AP-encodings", &[12, 5 << 29 | 16, 1 << 29 | 21, 2 << 29 | 30]);
+        }
+        Ok(())
+    }
+
+    fn vdevice(&self, fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
+        phandle(fdt, phandles);
+        fdt.string("device_type", "vdevice")?;
+        fdt.string("compatible", "IBM,vdevice")?;
+        fdt.cell("#address-cells", 1);
+        fdt.cell("#size-cells", 0);
+        fdt.cell("#interrupt-cells", 2);
+        fdt.empty("interrupt-controller");
+        for vty in self.vtys {
+            fdt.node(&format!("vty@{:x}", vty.reg), |fdt| vio(fdt, phandles, vty, "serial", "hvterm1"))?;
+        }
+        if let Some((nvram, size_bytes)) = &self.nvram {
+            fdt.node(&format!("nvram@{:x}", nvram.reg), |fdt| {
+                fdt.cell("#bytes", *size_bytes);
+                vio(fdt, phandles, nvram, "nvram", "qemu,spapr-nvram")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn phandle(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) {
+    // There are far fewer nodes than numbers.
+    if let Some(number) = phandles.next() {
+        fdt.cell("phandle", number);
+    }
+}
+
+fn vio(
+    fdt: &mut FdtWriter,
+    phandles: &mut impl Iterator<Item = u32>,
+    node: &VioNode,
+    device_type: &str,
+    compatible: &str,
+) -> Result {
+    phandle(fdt, phandles);
+    fdt.string("device_type", device_type)?;
+    fdt.string("compatible", compatible)?;
+    fdt.cell("reg", node.reg);
+    // Source and sense: 0 is edge.
+    fdt.cells("interrupts", &[node.xisr, 0]);
+    Ok(())
+}
+
+fn event_sources(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
+    phandle(fdt, phandles);
+    fdt.empty("interrupt-controller");
+    fdt.cell("#interrupt-cells", 2);
+    fdt.cells("interrupt-ranges", &[XISR_EPOW, 1, XISR_HOT_PLUG, 1]);
+    for (name, xisr) in [("epow-events", XISR_EPOW), ("hot-plug-events", XISR_HOT_PLUG)] {
+        fdt.node(name, |fdt| {
+            fdt.cells("interrupts", &[xisr, 0]);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpu::model::{POWER9, POWER10};
+    use devices::{NVRAM_BYTES, Nvram, Rtc, VioBus, Vty, Xics};
+    use hypervisor::capability::{CapOption, resolve};
+    use platform::{InterruptController, PaprDevice};
+    use std::collections::BTreeSet;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use std::sync::Arc;
+
+    struct NoLines;
+
+    impl platform::ExternalInterruptLines for NoLines {
+        fn set_external_interrupt(&self, _: usize, _: bool) {}
+    }
+
+    fn blob(
+        model: &'static CpuModel,
+        vcpus: usize,
+        options: &[CapOption<'_>],
+        change: impl FnOnce(&mut Tree<'_>),
+    ) -> Vec<u8> {
+        let basis = CapBasis { cpu: model.level.into(), compat: None };
+        let capabilities = resolve(options, basis).unwrap().0;
+        let servers: Vec<u32> = (0..vcpus as u32).collect();
+        let xics = Arc::new(Xics::new(&servers, Arc::new(NoLines)).unwrap());
+        let interrupts: Arc<dyn InterruptController> = xics.clone();
+        let vty = Vty::new(0x7100_0000, 0x1100, Arc::new(devices::console::NullConsole), interrupts);
+        let devices: Vec<Arc<dyn PaprDevice>> =
+            vec![xics, Arc::new(VioBus::new(vec![vty])), Arc::new(Rtc::new()), Arc::new(Nvram::in_memory())];
+        let config = hypervisor::Config { capabilities, max_vcpus: vcpus, rtas_base_ra: 0x1fff_0000, uuid: None };
+        let hypervisor = Hypervisor::new(config, devices).unwrap();
+        let mut tree = Tree {
+            model,
+            vcpus,
+            max_vcpus: vcpus,
+            ram_bytes: 1 << 30,
+            append: "console=hvc0 cryptomgr.notests",
+            initrd: Some(0x2c9_0000..0x2dd_40b3),
+            rtas: 0x1fff_0000..0x1fff_083c,
+            rng_seed: [7; 32],
+            hypervisor: &hypervisor,
+            vtys: &[VioNode { reg: 0x7100_0000, xisr: 0x1100 }],
+            nvram: Some((VioNode { reg: 0x7100_0001, xisr: 0x1101 }, NVRAM_BYTES as u32)),
+            uuid: None,
+            name: None,
+            root_strings: &[],
+        };
+        change(&mut tree);
+        tree.build().unwrap()
+    }
+
+    /// The tree as source. Needs `dtc` (Debian package device-tree-compiler).
+    fn source(blob: &[u8]) -> String {
+        let mut dtc = Command::new("dtc")
+            .args(["-I", "dtb", "-O", "dts", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("dtc (Debian package device-tree-compiler)");
+        dtc.stdin.take().unwrap().write_all(blob).unwrap();
+        let output = dtc.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("ERROR"), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Every property as `node/name` with its value.
+    fn properties(source: &str) -> Vec<(String, String)> {
+        let mut path = Vec::new();
+        let mut found = Vec::new();
+        for line in source.lines().map(str::trim) {
+            if let Some(name) = line.strip_suffix(" {") {
+                path.push(name.trim_start_matches('/').to_string());
+            } else if line == "};" {
+                path.pop();
+            } else if let Some(property) = line.strip_suffix(';').filter(|_| !path.is_empty()) {
+                let (name, value) = property.split_once(" = ").unwrap_or((property, ""));
+                found.push((format!("{}/{name}", path.join("/")), value.to_string()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn dtc_takes_the_tree_and_it_says_what_is_wanted() {
+        let text = source(&blob(&POWER9, 2, &[], |_| ()));
+        let properties = properties(&text);
+        let value = |name: &str| {
+            let found = properties.iter().find(|(known, _)| known == name);
+            found.unwrap_or_else(|| panic!("no {name} in\n{text}")).1.as_str()
+        };
+        for (name, wanted) in [
+            ("/device_type", "\"chrp\""),
+            ("/chosen/bootargs", "\"console=hvc0 cryptomgr.notests\""),
+            ("/chosen/stdout-path", "\"/vdevice/vty@71000000\""),
+            ("/chosen/linux,initrd-end", "<0x2dd40b3>"),
+            (
+                "/chosen/ibm,architecture-vec-5",
+                "[19 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 00 40 00 40]",
+            ),
+            ("/rtas/linux,rtas-entry", "<0x1fff0000>"),
+            ("/rtas/rtas-size", "<0x83c>"),
+            ("/rtas/start-cpu", "<0x2006>"),
+            ("/rtas/ibm,lrdr-capacity", "<0x00 0x40000000 0x00 0x10000000 0x02>"),
+            ("/cpus/PowerPC,POWER9@1/ibm,ppc-interrupt-server#s", "<0x01>"),
+            ("/cpus/PowerPC,POWER9@0/cpu-version", "<0xf000005>"),
+            ("/cpus/PowerPC,POWER9@0/timebase-frequency", "<0x1e848000>"),
+            ("/cpus/PowerPC,POWER9@0/ibm,processor-radix-AP-encodings", "<0x0c 0xa0000010 0x20000015 0x4000001e>"),
+            ("/cpus/PowerPC,POWER9@0/ibm,dec-bits", "<0x38>"),
+            ("/cpus/PowerPC,POWER9@0/ibm,pft-size", "<0x00 0x17>"),
+            ("/memory@0/reg", "<0x00 0x00 0x00 0x40000000>"),
+            ("/interrupt-controller/ibm,interrupt-server-ranges", "<0x00 0x02>"),
+            ("/vdevice/nvram@71000001/#bytes", "<0x10000>"),
+        ] {
+            assert_eq!(value(name), wanted, "{name}");
+        }
+        let reserved = [
+            "/memreserve/\t0x000000001fff0000 0x000000000000083c",
+            "/memreserve/\t0x0000000002c90000 0x00000000001440b3",
+        ];
+        for reserved in reserved {
+            assert!(text.contains(reserved), "{reserved} in\n{text}");
+        }
+    }
+
+    /// What a booted partition's tree has, and what is left out of ours on purpose.
+    #[test]
+    fn the_properties_are_those_of_a_partition_that_boots() {
+        let text = source(&blob(&POWER9, 1, &[], |_| ()));
+        let ours: BTreeSet<String> = properties(&text).into_iter().map(|(name, _)| name).collect();
+        for name in [
+            "/#address-cells",
+            "/#size-cells",
+            "/compatible",
+            "/model",
+            "/vm,uuid",
+            "/chosen/rng-seed",
+            "/chosen/linux,pci-probe-only",
+            "/chosen/linux,stdout-path",
+            "/chosen/linux,initrd-start",
+            "/chosen/ibm,arch-vec-5-platform-support",
+            "/rtas/ibm,hypertas-functions",
+            "/rtas/ibm,extended-os-term",
+            "/rtas/rtas-error-log-max",
+            "/rtas/rtas-event-scan-rate",
+            "/rtas/linux,rtas-base",
+            "/rtas/ibm,max-associativity-domains",
+            "/rtas/ibm,associativity-reference-points",
+            "/rtas/qemu,hypertas-functions",
+            // Without these a guest has one CPU, or no device interrupts, or never ends.
+            "/rtas/query-cpu-stopped-state",
+            "/rtas/stop-self",
+            "/rtas/ibm,get-xive",
+            "/rtas/ibm,set-xive",
+            "/rtas/ibm,int-on",
+            "/rtas/ibm,int-off",
+            "/rtas/power-off",
+            "/rtas/system-reboot",
+            "/rtas/ibm,os-term",
+            "/rtas/get-time-of-day",
+            "/rtas/nvram-fetch",
+            "/rtas/display-character",
+            "/rtas/event-scan",
+            "/event-sources/interrupt-controller",
+            "/event-sources/interrupt-ranges",
+            "/event-sources/epow-events/interrupts",
+            "/event-sources/hot-plug-events/interrupts",
+            "/cpus/PowerPC,POWER9@0/ibm,pa-features",
+            "/cpus/PowerPC,POWER9@0/64-bit",
+            "/cpus/PowerPC,POWER9@0/ibm,vmx",
+            "/cpus/PowerPC,POWER9@0/ibm,dfp",
+            "/cpus/PowerPC,POWER9@0/ibm,purr",
+            "/cpus/PowerPC,POWER9@0/slb-size",
+            "/cpus/PowerPC,POWER9@0/ibm,segment-page-sizes",
+            "/cpus/PowerPC,POWER9@0/ibm,processor-segment-sizes",
+            "/cpus/PowerPC,POWER9@0/d-cache-block-size",
+            "/cpus/PowerPC,POWER9@0/i-cache-line-size",
+            "/vdevice/vty@71000000/interrupts",
+            "/vdevice/vty@71000000/compatible",
+            "/vdevice/interrupt-controller",
+            "/memory@0/ibm,associativity",
+            "/interrupt-controller/phandle",
+            "/interrupt-controller/linux,phandle",
+        ] {
+            assert!(ours.contains(name), "{name} is not in\n{text}");
+        }
+        for name in &ours {
+            assert!(!name.contains("drc") && !name.contains("pci@"), "{name}");
+        }
+    }
+
+    #[test]
+    fn processors_and_capabilities_show() {
+        let text = source(&blob(&POWER10, 1, &[("large-decr", "off"), ("vsx", "off"), ("dfp", "off")], |_| ()));
+        assert!(text.contains("PowerPC,POWER10@0") && text.contains("cpu-version = <0xf000006>"), "{text}");
+        assert!(text.contains("ibm,vmx = <0x01>") && !text.contains("ibm,dec-bits") && !text.contains("ibm,dfp"));
+        let text = source(&blob(&POWER9, 1, &[("rpt-invalidate", "on")], |tree| {
+            tree.vtys = &[];
+            tree.nvram = None;
+            tree.initrd = None;
+            tree.uuid = Some([0x12; 16]);
+            tree.name = Some("lpar");
+            tree.ram_bytes = 5 << 32;
+        }));
+        assert!(text.contains("hcall-rpt-invalidate") && !text.contains("stdout-path") && !text.contains("vty@"));
+        assert!(text.contains("system-id = \"12121212-1212-1212-1212-121212121212\""));
+        assert!(text.contains("ibm,partition-name = \"lpar\"") && text.contains("reg = <0x00 0x00 0x05 0x00>"));
+    }
+
+    #[test]
+    fn many_vcpus_have_a_tree() {
+        for vcpus in [17, 256] {
+            let text = source(&blob(&POWER9, vcpus, &[], |_| ()));
+            assert!(text.contains(&format!("PowerPC,POWER9@{:x} {{", vcpus - 1)));
+            assert!(text.contains(&format!("ibm,interrupt-server-ranges = <0x00 {:#04x}>", vcpus)));
+        }
+    }
+
+    #[test]
+    fn strings_that_the_format_cannot_hold() {
+        let mut broken = None;
+        blob(&POWER9, 1, &[], |tree| {
+            let tree = Tree { append: "a\0b", ..copy(tree) };
+            broken = Some(tree.build().is_err());
+        });
+        assert_eq!(broken, Some(true));
+    }
+
+    fn copy<'a>(tree: &Tree<'a>) -> Tree<'a> {
+        Tree { initrd: tree.initrd.clone(), rtas: tree.rtas.clone(), ..*tree }
+    }
+}

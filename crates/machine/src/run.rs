@@ -1,0 +1,376 @@
+//! vCPUs at work: a host thread each under the real clock, all in turns on one thread under the virtual clock.
+//!
+//! A vCPU that does not execute guest code is *quiet* in its mailbox, so that nobody waits for it; it acts on its mail
+//! before it executes guest code again. The bit [`pending::STOP`] calls a vCPU out of its engine; why, its slot and
+//! [`Shared::ending`] say.
+
+use crate::calling::{After, Calling, walker_table};
+use crate::outside::{Ram, Time};
+use crate::shared::{End, Ending, Shared, lock};
+use cpu::bits::msr;
+use cpu::{Interrupt, Vector};
+use engine::{Engine, EngineExit};
+use hypervisor::{DispatchInfo, Hypervisor};
+use memory::mail::pending;
+use platform::{Entropy, HcallContext, Partition as _, RunState, StartRequest};
+use std::sync::{Arc, Mutex};
+use vcpu::Vcpu;
+
+/// Instructions that a vCPU executes in its turn under the virtual clock.
+const TURN_INSTRUCTIONS: u64 = 20_000;
+/// Instructions asked for at a time under the real clock; the engine itself looks at clock and mailbox all the while.
+const RUN_INSTRUCTIONS: u64 = 1 << 40;
+/// The interpreter's frames are small, but a debug build's are not.
+const STACK_BYTES: usize = 8 << 20;
+
+/// A vCPU's thread panicked; the number is its index.
+pub(crate) struct Panicked(pub usize);
+
+/// What vCPU 0 finds at the first instruction, beside what every vCPU that is started finds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BootRegisters {
+    /// Where the kernel was loaded.
+    pub r4: u64,
+    /// MSR\[LE\].
+    pub little_endian: bool,
+}
+
+/// What the vCPUs' threads work with.
+pub(crate) struct Runner {
+    pub shared: Arc<Shared>,
+    pub hypervisor: Arc<Hypervisor>,
+    pub clock: Arc<timing::Clock>,
+    pub ram: Ram,
+    pub time: Time,
+    pub entropy: Arc<dyn Entropy>,
+    /// For the first start after power-on.
+    pub boot: Mutex<Option<BootRegisters>>,
+}
+
+/// A vCPU asleep in `H_CEDE` or `H_JOIN`.
+#[derive(Debug, Clone, Copy)]
+struct Sleep {
+    /// Bits of the mailbox that wake it.
+    wanted: u32,
+    /// Timebase at the start.
+    since: u64,
+}
+
+/// Marks a vCPU's thread as ended however it ends: nobody may wait for its mail any more, and after a panic the others
+/// must not run on for ever.
+struct Leaving<'a> {
+    shared: &'a Shared,
+    index: usize,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.shared.memory.hub().mailbox(self.index).set_quiet(true);
+        if std::thread::panicking() {
+            self.shared.end(Ending::End(End::Quit(format!("the thread of vCPU {} panicked", self.index))));
+        }
+    }
+}
+
+impl Runner {
+    /// Runs all vCPUs until [`Shared::ending`] says why not to, and gives them back in their order.
+    pub fn run(&self, mut engines: Vec<Engine>) -> Result<Vec<Engine>, Panicked> {
+        if self.clock.is_virtual() {
+            self.run_in_turns(&mut engines);
+            return Ok(engines);
+        }
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for (index, mut engine) in engines.into_iter().enumerate() {
+                let builder = std::thread::Builder::new().name(format!("vcpu{index}")).stack_size(STACK_BYTES);
+                let work = move || {
+                    self.run_thread(index, &mut engine);
+                    engine
+                };
+                match builder.spawn_scoped(scope, work) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        let reason = format!("the host starts no thread for vCPU {index}: {error}; use a smaller -smp");
+                        self.shared.end(Ending::End(End::Quit(reason)));
+                        break;
+                    }
+                }
+            }
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>();
+            joined.into_iter().enumerate().map(|(index, engine)| engine.map_err(|_| Panicked(index))).collect()
+        })
+    }
+
+    /// The life of a vCPU's thread.
+    fn run_thread(&self, index: usize, engine: &mut Engine) {
+        let _leaving = Leaving { shared: &self.shared, index };
+        let mailbox = self.shared.memory.hub().mailbox(index);
+        let mut running = false;
+        loop {
+            if self.shared.is_ending() {
+                return;
+            }
+            if !running {
+                match self.take_start(index) {
+                    Some(request) => {
+                        mailbox.set_quiet(false);
+                        self.enter(engine.vcpu(), &request);
+                        running = true;
+                    }
+                    None => {
+                        mailbox.sleep(pending::PROD | pending::STOP, None);
+                        self.clear_stop(index);
+                        continue;
+                    }
+                }
+            }
+            match engine.run(RUN_INSTRUCTIONS) {
+                EngineExit::Budget => {}
+                EngineExit::Stopped => self.called_out(engine.vcpu()),
+                EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
+                    After::GoOn => {}
+                    After::Yield => {
+                        mailbox.set_quiet(true);
+                        std::thread::yield_now();
+                        self.resume(engine.vcpu());
+                    }
+                    After::Sleep(state) => self.sleep(engine.vcpu(), state),
+                    After::Stop => {
+                        self.stop(index);
+                        running = false;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Sleeps the host's thread until something wakes the vCPU.
+    fn sleep(&self, vcpu: &mut Vcpu, state: RunState) {
+        let Some(sleep) = self.begin_sleep(vcpu, state) else { return };
+        let mailbox = self.shared.memory.hub().mailbox(vcpu.index);
+        mailbox.set_quiet(true);
+        while !self.is_over(vcpu, &sleep) {
+            let ticks = if sleep.wanted & pending::DECREMENTER != 0 { vcpu.ticks_to_decrementer() } else { None };
+            let timeout = ticks.and_then(|ticks| self.clock.wait_for(self.clock.ticks().saturating_add(ticks)));
+            mailbox.sleep(sleep.wanted, timeout);
+        }
+        self.resume(vcpu);
+        self.end_sleep(vcpu, &sleep);
+    }
+
+    /// All vCPUs in turns, by their index, until the end.
+    fn run_in_turns(&self, engines: &mut [Engine]) {
+        let mut turns: Vec<Turn> = engines.iter().map(|_| Turn::Stopped).collect();
+        while !self.shared.is_ending() {
+            let seen = self.shared.activity();
+            let mut idle = true;
+            for (engine, turn) in engines.iter_mut().zip(&mut turns) {
+                if self.shared.is_ending() {
+                    return;
+                }
+                if self.make_runnable(engine, turn) {
+                    idle = false;
+                    self.take_turn(engine, turn);
+                    self.shared.memory.hub().mailbox(engine.vcpu().index).set_quiet(true);
+                }
+            }
+            if idle && !self.skip_to_deadline(engines, &turns) {
+                self.shared.wait_for_activity(seen);
+            }
+        }
+    }
+
+    /// Whether the vCPU has something to execute; it is not quiet then.
+    fn make_runnable(&self, engine: &mut Engine, turn: &mut Turn) -> bool {
+        let vcpu = engine.vcpu();
+        let index = vcpu.index;
+        match turn {
+            Turn::Running => self.resume(vcpu),
+            Turn::Asleep(sleep) => {
+                if !self.is_over(vcpu, sleep) {
+                    return false;
+                }
+                self.resume(vcpu);
+                self.end_sleep(vcpu, sleep);
+            }
+            Turn::Stopped => {
+                let Some(request) = self.take_start(index) else {
+                    self.clear_stop(index);
+                    return false;
+                };
+                self.shared.memory.hub().mailbox(index).set_quiet(false);
+                self.enter(vcpu, &request);
+            }
+        }
+        *turn = Turn::Running;
+        true
+    }
+
+    fn take_turn(&self, engine: &mut Engine, turn: &mut Turn) {
+        let mut left = TURN_INSTRUCTIONS;
+        while left > 0 && !self.shared.is_ending() {
+            let before = engine.retired();
+            let exit = engine.run(left);
+            // What retires nothing takes from the turn too: no turn is for ever.
+            left = left.saturating_sub((engine.retired() - before).max(1));
+            match exit {
+                EngineExit::Budget => {}
+                EngineExit::Stopped => self.called_out(engine.vcpu()),
+                EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
+                    After::GoOn => {}
+                    After::Yield => return,
+                    After::Sleep(state) => {
+                        if let Some(sleep) = self.begin_sleep(engine.vcpu(), state) {
+                            *turn = Turn::Asleep(sleep);
+                            return;
+                        }
+                    }
+                    After::Stop => {
+                        self.stop(engine.vcpu().index);
+                        *turn = Turn::Stopped;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU. False when there is none.
+    fn skip_to_deadline(&self, engines: &mut [Engine], turns: &[Turn]) -> bool {
+        let deadline = |(engine, turn): (&mut Engine, &Turn)| match turn {
+            Turn::Asleep(sleep) if sleep.wanted & pending::DECREMENTER != 0 => engine.vcpu().ticks_to_decrementer(),
+            _ => None,
+        };
+        let Some(ticks) = engines.iter_mut().zip(turns).filter_map(deadline).min() else { return false };
+        self.clock.advance_ns(timing::ticks_to_ns(ticks).max(1));
+        true
+    }
+
+    /// What `start-cpu` left for a vCPU.
+    fn take_start(&self, index: usize) -> Option<StartRequest> {
+        let mut state = lock(&self.shared.slots[index].state);
+        self.shared.memory.hub().mailbox(index).lower(pending::PROD);
+        state.start.take()
+    }
+
+    /// Begins to execute: a vCPU that was stopped, not quiet any more.
+    fn enter(&self, vcpu: &mut Vcpu, request: &StartRequest) {
+        let index = vcpu.index;
+        self.shared.with_line(index, || vcpu.reset());
+        vcpu.set_lpcr(self.shared.lpcr());
+        vcpu.process_table = walker_table(&self.shared.process_table());
+        vcpu.state.gpr[3] = request.r3;
+        vcpu.state.nia = request.entry;
+        // The first vCPU is entered as the kernel's file says (r5 = 0: there is no Open Firmware), the others big-endian
+        // whatever the caller is (LoPAPR, `start-cpu`).
+        let boot = lock(&self.boot).take();
+        vcpu.state.gpr[4] = boot.map_or(0, |boot| boot.r4);
+        let endian = if boot.is_some_and(|boot| boot.little_endian) { msr::LE } else { 0 };
+        vcpu.set_msr(msr::SF | msr::ME | endian);
+        // What was changed while it was stopped: the last of it may have come after the looks above.
+        vcpu.serve_mail();
+    }
+
+    /// Leaves quiet.
+    fn resume(&self, vcpu: &mut Vcpu) {
+        vcpu.mailbox().set_quiet(false);
+        vcpu.serve_mail();
+    }
+
+    /// A vCPU stops; when it was the last one, nothing can ever happen again.
+    fn stop(&self, index: usize) {
+        let mailbox = self.shared.memory.hub().mailbox(index);
+        mailbox.set_quiet(true);
+        let mut state = lock(&self.shared.slots[index].state);
+        state.run = RunState::Stopped;
+        state.prodded = false;
+        state.system_reset = false;
+        mailbox.lower(pending::PROD);
+        drop(state);
+        if self.shared.all_stopped() {
+            self.shared.end(Ending::End(End::AllStopped));
+        }
+    }
+
+    /// `None` when something is there already that the vCPU would wait for.
+    fn begin_sleep(&self, vcpu: &mut Vcpu, run: RunState) -> Option<Sleep> {
+        let mut state = lock(&self.shared.slots[vcpu.index].state);
+        if std::mem::take(&mut state.prodded) {
+            vcpu.mailbox().lower(pending::PROD);
+            state.run = RunState::Running;
+            return None;
+        }
+        state.run = run;
+        drop(state);
+        self.hypervisor.on_cede(vcpu.index, &self.ram);
+        let wanted = vcpu.pending_mask & !pending::MAIL | pending::PROD | pending::STOP;
+        Some(Sleep { wanted, since: self.clock.ticks() })
+    }
+
+    /// Whether what the vCPU waits for is there.
+    fn is_over(&self, vcpu: &mut Vcpu, sleep: &Sleep) -> bool {
+        vcpu.refresh_decrementer();
+        vcpu.mailbox().pending() & sleep.wanted != 0
+    }
+
+    fn end_sleep(&self, vcpu: &mut Vcpu, sleep: &Sleep) {
+        let mut state = lock(&self.shared.slots[vcpu.index].state);
+        state.run = RunState::Running;
+        if std::mem::take(&mut state.prodded) {
+            vcpu.mailbox().lower(pending::PROD);
+        }
+        drop(state);
+        let timebase = self.clock.ticks();
+        let info = DispatchInfo {
+            timebase,
+            ready_ticks: 0,
+            waiting_ticks: timebase.saturating_sub(sleep.since),
+            nia: vcpu.state.nia,
+            msr: vcpu.state.msr,
+        };
+        self.hypervisor.on_dispatch(vcpu.index, &self.ram, &info);
+    }
+
+    /// [`pending::STOP`]: the run ends, or a system reset is to be taken.
+    fn called_out(&self, vcpu: &mut Vcpu) {
+        if !self.clear_stop(vcpu.index) {
+            return;
+        }
+        let r3 = vcpu.state.gpr[3];
+        vcpu.take_interrupt(&Interrupt::new(Vector::SystemReset, vcpu.state.nia));
+        if let Some(entry) = self.hypervisor.fwnmi_system_reset(vcpu.index, r3, &self.ram) {
+            vcpu.state.nia = entry.nia;
+            vcpu.state.gpr[3] = entry.r3;
+        }
+    }
+
+    /// Lowers [`pending::STOP`], unless the run ends. Whether a system reset was asked for.
+    fn clear_stop(&self, index: usize) -> bool {
+        self.shared.memory.hub().mailbox(index).lower(pending::STOP);
+        if self.shared.is_ending() {
+            // Raised again: it was for this, and stays.
+            self.shared.memory.hub().mailbox(index).raise(pending::STOP);
+        }
+        std::mem::take(&mut lock(&self.shared.slots[index].state).system_reset)
+    }
+
+    fn hypercall(&self, vcpu: &mut Vcpu) -> After {
+        let mut calling = Calling { vcpu, shared: &self.shared, after: After::GoOn };
+        self.hypervisor.hcall(&mut HcallContext {
+            vcpu: &mut calling,
+            partition: &*self.shared,
+            memory: &self.ram,
+            clock: &self.time,
+            entropy: &*self.entropy,
+        });
+        calling.after
+    }
+}
+
+/// Where a vCPU stands under the virtual clock.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Stopped,
+    Asleep(Sleep),
+    Running,
+}
