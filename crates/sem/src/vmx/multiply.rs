@@ -135,18 +135,15 @@ helpers_ab_sat! {
     });
 }
 
-// --- division: what the manual leaves undefined is divided by 1; of the extended forms, the dividend ---
+// --- division: where the manual leaves the result undefined, the low bits of the quotient, or of a division by 1 ---
 
-/// `(a << bits) / b` where it fits.
+/// `(a << bits) / b`, its low bits.
 fn extended_unsigned(a: u64, b: u64, bits: u32) -> u64 {
-    let quotient = (u128::from(a) << bits).checked_div(u128::from(b));
-    quotient.filter(|q| q >> bits == 0).map_or(a, |q| q as u64)
+    (u128::from(a) << bits).checked_div(u128::from(b)).map_or(a, |q| q as u64)
 }
 
 fn extended_signed(a: i64, b: i64, bits: u32) -> i64 {
-    let quotient = (i128::from(a) << bits).checked_div(i128::from(b));
-    let limit = 1i128 << (bits - 1);
-    quotient.filter(|q| (-limit..limit).contains(q)).map_or(a, |q| q as i64)
+    (i128::from(a) << bits).checked_div(i128::from(b)).map_or(a, |q| q as i64)
 }
 
 helpers_ab! {
