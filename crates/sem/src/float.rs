@@ -214,3 +214,88 @@ macro_rules! float_rows {
     )*};
 }
 pub(crate) use float_rows;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arith::fp::{self, Double};
+    use cpu::{Interrupt, Vector};
+    use std::sync::Arc;
+    use vcpu::{Exit, Silent};
+
+    const ONE: u64 = 0x3ff << 52;
+    const SNAN: u64 = 0x7ff << 52 | 1;
+    const OLD: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
+
+    fn vcpu(fpscr: u64, msr: u64, a: u64, b: u64) -> Vcpu {
+        let memory = Arc::new(memory::Memory::new(1 << 16, 1).unwrap());
+        let clock = Arc::new(timing::Clock::virtual_time(0));
+        let mut vcpu = Vcpu::new(0, &cpu::model::POWER9, memory, clock, Arc::new(Silent));
+        (vcpu.state.fpscr, vcpu.state.msr, vcpu.cia) = (fpscr, msr, 0x1000);
+        (vcpu.state.vsr[1], vcpu.state.vsr[2]) = (scalar_value(a), scalar_value(b));
+        vcpu.state.vsr[3] = OLD;
+        vcpu
+    }
+
+    fn add(vcpu: &mut Vcpu) -> bool {
+        let regs = Regs { t: 3, a: 1, b: 2, c: 0, rc: true };
+        scalar(vcpu, regs.pack(), |a, b, _, k| fp::add::<Double>(a, b, k))
+    }
+
+    #[test]
+    fn the_result_clears_doubleword_1_and_sets_the_class() {
+        let mut vcpu = vcpu(fpscr::FR | fpscr::FI, 0, ONE, ONE);
+        assert!(add(&mut vcpu));
+        assert_eq!(vcpu.state.vsr[3], scalar_value(2f64.to_bits()));
+        assert_eq!((vcpu.state.fpscr, vcpu.result), (4 << fpscr::FPRF_SHIFT, 0));
+    }
+
+    #[test]
+    fn an_enabled_invalid_operation_keeps_the_target_even_if_it_may_not_interrupt() {
+        let mut vcpu = vcpu(fpscr::VE, 0, ONE, SNAN);
+        assert!(add(&mut vcpu));
+        assert_eq!(vcpu.state.vsr[3], OLD);
+        assert_eq!(vcpu.result, 0b1110);
+        assert_eq!(vcpu.state.fpscr, fpscr::VE | fpscr::FX | fpscr::FEX | fpscr::VX | fpscr::VXSNAN);
+    }
+
+    #[test]
+    fn an_enabled_inexact_result_is_written_before_the_interrupt() {
+        let mut vcpu = vcpu(fpscr::XE, msr::FE1, ONE, 1);
+        vcpu.state.crf[1] = 0;
+        assert!(!add(&mut vcpu));
+        assert_eq!(vcpu.state.vsr[3], scalar_value(ONE));
+        assert_eq!(vcpu.state.crf[1], 0b1100);
+        let expected = Interrupt::new(Vector::Program, 0x1000).with_srr1(srr1::PROGRAM_FP);
+        assert_eq!(vcpu.exit, Exit::Interrupt(expected));
+    }
+
+    #[test]
+    fn elements_raise_together_and_leave_the_class() {
+        let mut vcpu = vcpu(9 << fpscr::FPRF_SHIFT, 0, SNAN, ONE);
+        vcpu.state.vsr[1] |= u128::from(ONE);
+        vcpu.state.vsr[2] |= 1;
+        let regs = Regs { t: 3, a: 1, b: 2, c: 0, rc: false };
+        assert!(vector_dp(&mut vcpu, regs.pack(), |a, b, _, k| fp::add::<Double>(a, b, k)));
+        assert_eq!(vcpu.state.vsr[3], u128::from(SNAN | 1 << 51) << 64 | u128::from(ONE));
+        let raised = fpscr::FX | fpscr::VX | fpscr::VXSNAN | fpscr::XX;
+        assert_eq!(vcpu.state.fpscr, 9 << fpscr::FPRF_SHIFT | raised);
+    }
+
+    #[test]
+    fn a_compare_that_interrupts_has_set_its_field() {
+        let mut vcpu = vcpu(fpscr::VE, msr::FE0, ONE, SNAN);
+        let (relation, flags) = fp::compare_ordered::<Double>(ONE, SNAN, invalid_enabled(&vcpu));
+        assert!(finish_compare(&mut vcpu, 5, relation, flags).is_err());
+        assert_eq!(vcpu.state.crf[5], fp::UNORDERED);
+        assert_eq!(vcpu.state.fpscr & (fpscr::FPCC | fpscr::VXVC), 1 << fpscr::FPRF_SHIFT);
+    }
+
+    #[test]
+    fn registers_of_a_helper_stay_inside_the_file() {
+        let regs = Regs { t: 63, a: 31, b: 40, c: 7, rc: true };
+        assert_eq!(Regs::of(regs.pack()), regs);
+        let any = Regs::of(u64::MAX);
+        assert!(any.t < 64 && any.a < 64 && any.b < 64 && any.c < 64);
+    }
+}

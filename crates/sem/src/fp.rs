@@ -527,3 +527,53 @@ pub fn mtfsb1<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let value = s.long(0);
     to_fpscr(s, i, set_fpscr_bit, 1 << (31 - i.bt_fpscr()), value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn vcpu(fpscr: u64) -> Vcpu {
+        let memory = Arc::new(memory::Memory::new(1 << 16, 1).unwrap());
+        let clock = Arc::new(timing::Clock::virtual_time(0));
+        let mut vcpu = Vcpu::new(0, &cpu::model::POWER9, memory, clock, Arc::new(vcpu::Silent));
+        vcpu.state.fpscr = fpscr;
+        vcpu
+    }
+
+    #[test]
+    fn summaries_cannot_be_written() {
+        let mut v = vcpu(0);
+        assert!(move_to_fpscr(&mut v, !0, !0, 0));
+        assert_eq!(v.state.fpscr, fpscr::IMPLEMENTED);
+        assert!(move_to_fpscr(&mut v, fpscr::FEX | fpscr::VX, 0, 0));
+        assert_eq!(v.state.fpscr, fpscr::IMPLEMENTED);
+        assert!(move_to_fpscr(&mut v, fpscr::VX_ALL, 0, 0));
+        assert_eq!(v.state.fpscr & (fpscr::VX | fpscr::FEX), fpscr::FEX);
+    }
+
+    #[test]
+    fn only_a_new_exception_sets_fx() {
+        let mut v = vcpu(fpscr::XX);
+        assert!(set_fpscr_bit(&mut v, fpscr::XX, 0, 0));
+        assert!(set_fpscr_bit(&mut v, fpscr::NI, 0, 0));
+        assert_eq!(v.state.fpscr & fpscr::FX, 0);
+        assert!(set_fpscr_bit(&mut v, fpscr::UX, 0, 0));
+        assert_eq!(v.state.fpscr, fpscr::FX | fpscr::XX | fpscr::UX | fpscr::NI);
+    }
+
+    #[test]
+    fn clearing_the_enables_clears_fex() {
+        let mut v = vcpu(fpscr::with_summaries(fpscr::OX | fpscr::OE));
+        assert_eq!(exchange_fpscr(&mut v, fpscr::ENABLES, 0, 0), fpscr::OX | fpscr::OE | fpscr::FEX);
+        assert_eq!(v.state.fpscr, fpscr::OX);
+    }
+
+    #[test]
+    fn setting_an_enabled_exception_interrupts() {
+        let mut v = vcpu(fpscr::ZE);
+        v.state.msr = cpu::bits::msr::FE0;
+        assert!(!set_fpscr_bit(&mut v, fpscr::ZX, 0, 1));
+        assert_eq!((v.state.fpscr >> 28, v.state.crf[1]), (0b1100, 0b1100));
+    }
+}
