@@ -431,13 +431,12 @@ fn divides_word_extended<S: Sem, I: Fields>(s: &mut S, i: I, signed: bool) -> R 
     let b = word(s, i.rb(), signed);
     let q = if signed { s.divs(a, b) } else { s.divu(a, b) };
     let none = no_quotient(s, a, b, signed, LOWEST_DOUBLE);
-    let low = s.zext(q, 32);
-    let kept = if signed { s.sext(q, 32) } else { low };
+    let kept = if signed { s.sext(q, 32) } else { s.zext(q, 32) };
     let fits = s.eq(kept, q);
     let large = s.is_not(fits);
     let ov = s.either(none, large);
     let zero = s.long(0);
-    let r = s.select(ov, zero, low);
+    let r = s.select(ov, zero, kept);
     if i.oe() {
         s.set_overflow(ov, ov);
     }

@@ -333,12 +333,8 @@ semantics! {
         let ea = indexed(s, i, false);
         let block = s.long(!(CACHE_BLOCK - 1));
         let ea = s.and(ea, block);
-        s.probe(ea, CACHE_BLOCK, true)?;
-        let zero = s.vec_const(0);
-        for k in 0..CACHE_BLOCK / 16 {
-            let at = behind(s, ea, 16 * k);
-            s.store_quad(at, zero)?;
-        }
+        let n = s.long(CACHE_BLOCK);
+        s.try_call(helper::zero_block, ea, n, n)?;
         Ok(())
     }
     dcbst(s, i) { touches_as_load(s, i) }

@@ -208,6 +208,22 @@ impl Vcpu {
         Ok(())
     }
 
+    /// `dcbz`: writes zeros to `bytes` of guest storage, a multiple of 16 within one page.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    #[allow(unsafe_code)]
+    pub fn zero_block(&mut self, ea: u64, bytes: u64) -> R {
+        let (host, real) = self.data_address(ea, bytes, Access::Store)?;
+        debug_assert!(bytes % 16 == 0 && (ea & PAGE_OFFSET) + bytes <= PAGE_SIZE);
+        for n in (0..bytes as usize).step_by(16) {
+            // SAFETY: data_address returns a pointer into a page of RAM, in which the block ends.
+            unsafe { access::store_u128(host.add(n), 0) };
+        }
+        self.memory.note_store(real >> PAGE_SHIFT);
+        Ok(())
+    }
+
     /// Translates `size` bytes of data that are to be accessed later by this instruction, so that no
     /// register is written before every access is known to succeed.
     ///
