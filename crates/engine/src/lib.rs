@@ -4,6 +4,7 @@
 //! other vCPUs and the decrementer are dealt with here; hypercalls and orders to stop are the
 //! machine's.
 
+use cpu::Interrupt;
 use interp::{Interpreter, Leave};
 use memory::mail::pending;
 use std::fmt;
@@ -26,7 +27,7 @@ pub enum EngineExit {
 /// Counters of one vCPU, for `--stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// Instructions retired.
+    /// Instructions retired; an interrupt counts as one.
     pub retired: u64,
     /// Interrupts taken.
     pub interrupts: u64,
@@ -154,10 +155,7 @@ impl Engine {
                     }
                 }
                 Leave::Exit => match self.vcpu.exit {
-                    Exit::Interrupt(interrupt) => {
-                        self.interrupts += 1;
-                        self.vcpu.take_interrupt(&interrupt);
-                    }
+                    Exit::Interrupt(interrupt) => self.take(&interrupt),
                     Exit::Hypercall => {
                         self.hypercalls += 1;
                         return Some(EngineExit::Hypercall);
@@ -180,9 +178,15 @@ impl Engine {
             return true;
         }
         if let Some(interrupt) = v.next_interrupt() {
-            self.interrupts += 1;
-            v.take_interrupt(&interrupt);
+            self.take(&interrupt);
         }
         false
+    }
+
+    /// An interrupt counts as one instruction: a guest whose handlers fault in turn uses up its slice too.
+    fn take(&mut self, interrupt: &Interrupt) {
+        self.interrupts += 1;
+        self.vcpu.budget -= 1;
+        self.vcpu.take_interrupt(interrupt);
     }
 }

@@ -1,0 +1,10 @@
+//! Instructions compared with `qemu-ppc64le`, the user-mode emulator of Debian's package `qemu-user`.
+
+pub mod compare;
+pub mod generate;
+pub mod guest;
+pub mod known;
+pub mod record;
+pub mod rng;
+pub mod run_engine;
+pub mod run_qemu;

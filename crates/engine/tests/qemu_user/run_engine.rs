@@ -1,0 +1,134 @@
+//! Runs tests in Aileron: all registers are set from outside, the instructions run, all registers are read. What one
+//! instruction does wrong cannot hide what another does.
+
+use super::generate::Test;
+use super::guest::{Guest, LOW, LOW_BYTES, PADS, RECORDS, SLOTS, Slot, pad_address};
+use super::record::{Ending, RECORD_BYTES, Snapshot};
+use cpu::bits::{fscr, lpcr, msr, srr1};
+use cpu::{CpuModel, State};
+use engine::{Engine, EngineExit};
+use isa::IsaLevel;
+use memory::Memory;
+use std::sync::Arc;
+use timing::Clock;
+use vcpu::{Silent, Vcpu};
+
+/// `sc 1`, little-endian: what stands at every vector, so that an interrupt comes back to us.
+const HYPERCALL: [u8; 4] = 0x4400_0022u32.to_le_bytes();
+/// Vectors lie below this.
+const VECTORS: u64 = LOW;
+
+/// Signal numbers and codes of Linux.
+const SIGILL: u64 = 4;
+const SIGTRAP: u64 = 5;
+const SIGBUS: u64 = 7;
+const SIGFPE: u64 = 8;
+const SIGSEGV: u64 = 11;
+/// `si_code` of a privileged instruction.
+pub const ILL_PRVOPC: u64 = 5;
+
+/// The machine that tests of one level run on.
+pub struct Machine {
+    engine: Engine,
+    memory: Arc<Memory>,
+    level: IsaLevel,
+}
+
+fn model(level: IsaLevel) -> &'static CpuModel {
+    cpu::model::MODELS.into_iter().find(|m| m.level == level).expect("there is a model of each level")
+}
+
+impl Machine {
+    /// A machine with the slots of all tests, which run in problem state with translation off.
+    pub fn new(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Machine {
+        let bytes = (RECORDS + RECORD_BYTES * (tests.len() as u64 + 1)).next_multiple_of(0x10_0000);
+        let memory = Arc::new(Memory::new(bytes, 1).expect("the host has memory"));
+        let write = |at, bytes: &[u8]| memory.write(at, bytes).expect("inside of RAM");
+        let bodies: Vec<Vec<u32>> = tests.iter().map(Test::words).collect();
+        let slots: Vec<Slot<'_>> =
+            tests.iter().zip(&bodies).map(|(t, body)| Slot { body, sets_tar: t.sets_tar }).collect();
+        write(SLOTS, &guest.slots(&slots));
+        write(LOW, &guest.low());
+        for vector in (0x100..VECTORS).step_by(0x20) {
+            write(vector, &HYPERCALL);
+        }
+        let clock = Arc::new(Clock::virtual_time(0));
+        let vcpu = Vcpu::new(0, model(level), memory.clone(), clock, Arc::new(Silent));
+        Machine { engine: Engine::new(vcpu), memory, level }
+    }
+
+    /// Runs one test.
+    pub fn run(&mut self, test: &Test) -> (Snapshot, Ending) {
+        assert_eq!(test.level, self.level);
+        let sandbox = test.place.sandbox();
+        self.memory.write(sandbox, &test.before.sandbox).expect("inside of RAM");
+        let b = &test.before;
+        let v = self.engine.vcpu();
+        let mut s = State {
+            gpr: b.gpr,
+            vsr: b.vsr,
+            ctr: b.ctr,
+            lr: b.lr,
+            fpscr: b.fpscr,
+            vscr: b.vscr as u32,
+            nia: test.start(),
+            lpcr: v.state.lpcr | lpcr::ILE,
+            ..State::default()
+        };
+        s.set_cr(b.cr as u32);
+        s.set_xer(b.xer);
+        s.spr.fscr = fscr::TAR | fscr::EBB | fscr::DSCR | fscr::PREFIX;
+        s.spr.tar = if test.sets_tar { b.gpr[31] } else { test.place.entry() };
+        v.state = s;
+        v.reservation = Default::default();
+        v.set_msr(msr::SF | msr::LE | msr::FP | msr::VEC | msr::VSX | msr::PR | msr::ME | msr::FE0 | msr::FE1);
+        let exit = self.engine.run(test.body.len() as u64);
+        let v = self.engine.vcpu();
+        let s = &v.state;
+        let ending = match exit {
+            EngineExit::Budget => {
+                let pad = (0..PADS).find(|p| pad_address(test.place.slot(), test.slot_words(), *p) == s.nia);
+                pad.map_or(Ending::Elsewhere(s.nia), Ending::Pad)
+            }
+            EngineExit::Hypercall if s.nia < VECTORS => signal(s),
+            EngineExit::Hypercall | EngineExit::Stopped => Ending::Elsewhere(s.nia),
+        };
+        let mut after = Snapshot {
+            gpr: s.gpr,
+            vsr: s.vsr,
+            cr: u64::from(s.cr()),
+            xer: s.xer(),
+            ctr: s.ctr,
+            lr: s.lr,
+            fpscr: s.fpscr,
+            vscr: u64::from(s.vscr),
+            sandbox: b.sandbox,
+        };
+        self.memory.read(sandbox, &mut after.sandbox).expect("inside of RAM");
+        (after, ending)
+    }
+
+    /// Low memory.
+    pub fn low(&self) -> Vec<u8> {
+        let mut low = vec![0; LOW_BYTES as usize];
+        self.memory.read(LOW, &mut low).expect("inside of RAM");
+        low
+    }
+}
+
+/// The signal that Linux makes of the interrupt that was taken.
+fn signal(s: &State) -> Ending {
+    let vector = (s.nia - 4) & !0x1F;
+    let cause = s.spr.srr1;
+    let (number, code) = match vector {
+        0x700 if cause & srr1::PROGRAM_TRAP != 0 => (SIGTRAP, 1),
+        0x700 if cause & srr1::PROGRAM_FP != 0 => (SIGFPE, 0),
+        0x700 if cause & srr1::PROGRAM_PRIVILEGED != 0 => (SIGILL, ILL_PRVOPC),
+        0x700 | 0xF60 => (SIGILL, 1),
+        0x600 => (SIGBUS, 1),
+        0x200 => (SIGBUS, 2),
+        0x300 | 0x400 => (SIGSEGV, 1),
+        _ => return Ending::Elsewhere(vector),
+    };
+    Ending::Signal { number, code, nip: s.spr.srr0 }
+}

@@ -1,0 +1,83 @@
+//! Runs a batch of tests under `qemu-ppc64le`.
+
+use super::generate::Test;
+use super::guest::{Guest, LOW_BYTES, Slot};
+use super::record::{Ending, RECORD_BYTES, Snapshot};
+use isa::IsaLevel;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The emulator.
+const QEMU: &str = "qemu-ppc64le";
+
+/// What a batch left behind.
+pub struct Batch {
+    /// Registers, sandbox and ending of each test.
+    pub results: Vec<(Snapshot, Ending)>,
+    /// Low memory.
+    pub low: Vec<u8>,
+}
+
+/// The model's name, as QEMU spells it.
+fn cpu(level: IsaLevel) -> &'static str {
+    match level {
+        IsaLevel::V2_07 => "power8",
+        IsaLevel::V3_0 => "power9",
+        IsaLevel::V3_1 => "power10",
+    }
+}
+
+/// The emulator's version line.
+pub fn version() -> Result<String, String> {
+    let out = Command::new(QEMU).arg("--version").output().map_err(missing)?;
+    Ok(String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_string())
+}
+
+fn missing(e: std::io::Error) -> String {
+    format!("{QEMU} cannot be started ({e}); it is in Debian's package qemu-user: apt-get install qemu-user")
+}
+
+/// A file that goes away.
+struct TemporaryFile(PathBuf);
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Runs the tests on the model of a level.
+pub fn run(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Result<Batch, String> {
+    let bodies: Vec<Vec<u32>> = tests.iter().map(Test::words).collect();
+    let slots: Vec<Slot<'_>> = tests.iter().zip(&bodies).map(|(t, body)| Slot { body, sets_tar: t.sets_tar }).collect();
+    let records: Vec<u8> = tests.iter().flat_map(|t| t.before.to_bytes(t.place.entry())).collect();
+    let elf = guest.elf(&guest.slots(&slots), &records);
+    let name = format!("aileron-against-qemu-{}-{}.elf", std::process::id(), cpu(level));
+    let file = TemporaryFile(std::env::temp_dir().join(name));
+    let io = |e: std::io::Error| format!("{}: {e}", file.0.display());
+    let mut f = std::fs::File::create(&file.0).map_err(io)?;
+    f.write_all(&elf).map_err(io)?;
+    drop(f);
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(0o700)).map_err(io)?;
+    let out = Command::new(QEMU)
+        .args(["-cpu", cpu(level)])
+        .arg(&file.0)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(missing)?;
+    let expected = records.len() + LOW_BYTES as usize;
+    if !out.status.success() || out.stdout.len() != expected {
+        return Err(format!(
+            "{QEMU} -cpu {} ended with {}, and {} bytes instead of {expected}: {}",
+            cpu(level),
+            out.status,
+            out.stdout.len(),
+            String::from_utf8_lossy(&out.stderr).lines().take(5).collect::<Vec<_>>().join("; ")
+        ));
+    }
+    let (records, low) = out.stdout.split_at(records.len());
+    Ok(Batch { results: records.chunks(RECORD_BYTES as usize).map(Snapshot::from_bytes).collect(), low: low.to_vec() })
+}
