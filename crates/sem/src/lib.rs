@@ -31,6 +31,7 @@ pub mod storage_helpers;
 pub mod system;
 pub mod system_helpers;
 pub mod tm;
+mod vec_host;
 pub mod vec_value;
 pub mod vmx;
 pub mod vsx;

@@ -4,6 +4,7 @@
 //! A vector is a host-order `u128`: the manual's element 0 is the most significant one. Where order does
 //! not matter, lanes are taken from the least significant end, which compilers turn into plain vector code.
 
+use crate::vec_host::{permute_host, vec_op_host};
 use crate::{Lane, VecOp};
 
 /// An integer that a vector is made of.
@@ -192,21 +193,55 @@ macro_rules! each_signed {
     };
 }
 
-macro_rules! each_of_one {
-    ($lane:expr, $a:expr, |$x:ident| $f:expr) => {
-        match $lane {
-            Lane::B => u8::map($a, |$x| $f),
-            Lane::H => u16::map($a, |$x| $f),
-            Lane::W => u32::map($a, |$x| $f),
-            Lane::D => u64::map($a, |$x| $f),
-            Lane::Q => u128::map($a, |$x| $f),
-        }
-    };
+/// The value of `op`. It folds to one arm where `op` is a constant.
+#[inline(always)]
+pub fn vec_op_value(op: VecOp, a: u128, b: u128) -> u128 {
+    match vec_op_host(op, a, b) {
+        Some(v) => v,
+        None => vec_op_lanes(op, a, b),
+    }
 }
 
-/// The value of `op`. It folds to one arm where `op` is a constant.
-#[inline]
-pub fn vec_op_value(op: VecOp, a: u128, b: u128) -> u128 {
+/// One function an operation: small enough to be folded where the lane is a constant.
+macro_rules! lane_functions {
+    ($($name:ident: $each:ident |$x:ident, $y:ident| $f:expr;)*) => { $(
+        #[inline]
+        fn $name(lane: Lane, a: u128, b: u128) -> u128 {
+            $each!(lane, a, b, |$x, $y| $f)
+        }
+    )* };
+}
+
+lane_functions! {
+    add: each_unsigned |x, y| x.wrapping_add(y);
+    sub: each_unsigned |x, y| x.wrapping_sub(y);
+    mul: each_unsigned |x, y| x.wrapping_mul(y);
+    min_signed: each_signed |x, y| x.min(y);
+    min_unsigned: each_unsigned |x, y| x.min(y);
+    max_signed: each_signed |x, y| x.max(y);
+    max_unsigned: each_unsigned |x, y| x.max(y);
+    equal: each_unsigned |x, y| if x == y { !0 } else { 0 };
+    not_equal: each_unsigned |x, y| if x == y { 0 } else { !0 };
+    not_equal_or_zero: each_unsigned |x, y| if (x != y) | (x == 0) | (y == 0) { !0 } else { 0 };
+    greater_signed: each_signed |x, y| if x > y { !0 } else { 0 };
+    greater_unsigned: each_unsigned |x, y| if x > y { !0 } else { 0 };
+    shift_left: each_unsigned |x, y| x.wrapping_shl(y as u32);
+    shift_right: each_unsigned |x, y| x.wrapping_shr(y as u32);
+    shift_right_algebraic: each_signed |x, y| x.wrapping_shr(y as u32);
+    rotate_left: each_unsigned |x, y| x.rotate_left(y as u32);
+    // The upper bits of (a + b + 1) / 2 without a wider sum.
+    average_signed: each_signed |x, y| (x | y).wrapping_sub((x ^ y) >> 1);
+    average_unsigned: each_unsigned |x, y| (x | y).wrapping_sub((x ^ y) >> 1);
+    absolute_difference: each_unsigned |x, y| x.abs_diff(y);
+    leading_zeros: each_unsigned |x, _y| x.leading_zeros() as _;
+    trailing_zeros: each_unsigned |x, _y| x.trailing_zeros() as _;
+    ones: each_unsigned |x, _y| x.count_ones() as _;
+    reverse_bytes: each_unsigned |x, _y| x.swap_bytes();
+}
+
+/// The value of `op`, lane by lane.
+#[inline(always)]
+fn vec_op_lanes(op: VecOp, a: u128, b: u128) -> u128 {
     match op {
         VecOp::And => a & b,
         VecOp::Or => a | b,
@@ -216,51 +251,33 @@ pub fn vec_op_value(op: VecOp, a: u128, b: u128) -> u128 {
         VecOp::Nor => !(a | b),
         VecOp::Nand => !(a & b),
         VecOp::Eqv => !(a ^ b),
-        VecOp::Add(lane) => each_unsigned!(lane, a, b, |x, y| x.wrapping_add(y)),
-        VecOp::Sub(lane) => each_unsigned!(lane, a, b, |x, y| x.wrapping_sub(y)),
-        VecOp::Mul(lane) => each_unsigned!(lane, a, b, |x, y| x.wrapping_mul(y)),
-        VecOp::MinSigned(lane) => each_signed!(lane, a, b, |x, y| x.min(y)),
-        VecOp::MinUnsigned(lane) => each_unsigned!(lane, a, b, |x, y| x.min(y)),
-        VecOp::MaxSigned(lane) => each_signed!(lane, a, b, |x, y| x.max(y)),
-        VecOp::MaxUnsigned(lane) => each_unsigned!(lane, a, b, |x, y| x.max(y)),
-        VecOp::Equal(lane) => each_unsigned!(lane, a, b, |x, y| if x == y { !0 } else { 0 }),
-        VecOp::NotEqual(lane) => each_unsigned!(lane, a, b, |x, y| if x == y { 0 } else { !0 }),
-        VecOp::NotEqualOrZero(lane) => {
-            each_unsigned!(lane, a, b, |x, y| if (x != y) | (x == 0) | (y == 0) { !0 } else { 0 })
-        }
-        VecOp::GreaterSigned(lane) => each_signed!(lane, a, b, |x, y| if x > y { !0 } else { 0 }),
-        VecOp::GreaterUnsigned(lane) => each_unsigned!(lane, a, b, |x, y| if x > y { !0 } else { 0 }),
-        VecOp::ShiftLeft(lane) => each_unsigned!(lane, a, b, |x, y| x.wrapping_shl(y as u32)),
-        VecOp::ShiftRight(lane) => each_unsigned!(lane, a, b, |x, y| x.wrapping_shr(y as u32)),
-        VecOp::ShiftRightAlgebraic(lane) => each_signed!(lane, a, b, |x, y| x.wrapping_shr(y as u32)),
-        VecOp::RotateLeft(lane) => each_unsigned!(lane, a, b, |x, y| x.rotate_left(y as u32)),
-        // The upper bits of (a + b + 1) / 2 without a wider sum.
-        VecOp::AverageSigned(lane) => each_signed!(lane, a, b, |x, y| (x | y).wrapping_sub((x ^ y) >> 1)),
-        VecOp::AverageUnsigned(lane) => each_unsigned!(lane, a, b, |x, y| (x | y).wrapping_sub((x ^ y) >> 1)),
-        VecOp::AbsoluteDifference(lane) => each_unsigned!(lane, a, b, |x, y| x.abs_diff(y)),
+        VecOp::Add(lane) => add(lane, a, b),
+        VecOp::Sub(lane) => sub(lane, a, b),
+        VecOp::Mul(lane) => mul(lane, a, b),
+        VecOp::MinSigned(lane) => min_signed(lane, a, b),
+        VecOp::MinUnsigned(lane) => min_unsigned(lane, a, b),
+        VecOp::MaxSigned(lane) => max_signed(lane, a, b),
+        VecOp::MaxUnsigned(lane) => max_unsigned(lane, a, b),
+        VecOp::Equal(lane) => equal(lane, a, b),
+        VecOp::NotEqual(lane) => not_equal(lane, a, b),
+        VecOp::NotEqualOrZero(lane) => not_equal_or_zero(lane, a, b),
+        VecOp::GreaterSigned(lane) => greater_signed(lane, a, b),
+        VecOp::GreaterUnsigned(lane) => greater_unsigned(lane, a, b),
+        VecOp::ShiftLeft(lane) => shift_left(lane, a, b),
+        VecOp::ShiftRight(lane) => shift_right(lane, a, b),
+        VecOp::ShiftRightAlgebraic(lane) => shift_right_algebraic(lane, a, b),
+        VecOp::RotateLeft(lane) => rotate_left(lane, a, b),
+        VecOp::AverageSigned(lane) => average_signed(lane, a, b),
+        VecOp::AverageUnsigned(lane) => average_unsigned(lane, a, b),
+        VecOp::AbsoluteDifference(lane) => absolute_difference(lane, a, b),
         VecOp::MergeHigh(lane) => merge(lane, a, b, true),
         VecOp::MergeLow(lane) => merge(lane, a, b, false),
-        VecOp::PackModulo(lane) => match lane {
-            Lane::B => unreachable!("nothing is narrower than a byte"),
-            Lane::H => u16::pack(a, b, u64::from),
-            Lane::W => u32::pack(a, b, u64::from),
-            Lane::D => u64::pack(a, b, |x| x),
-            Lane::Q => u128::pack(a, b, |x| x as u64),
-        },
-        VecOp::LeadingZeros(lane) => each_of_one!(lane, a, |x| x.leading_zeros() as _),
-        VecOp::TrailingZeros(lane) => each_of_one!(lane, a, |x| x.trailing_zeros() as _),
-        VecOp::Ones(lane) => each_of_one!(lane, a, |x| x.count_ones() as _),
-        VecOp::ReverseBytes(lane) => each_of_one!(lane, a, |x| x.swap_bytes()),
-        VecOp::Splat(lane, n) => {
-            let n = usize::from(n);
-            match lane {
-                Lane::B => u8::element(a, n & 15).splat(),
-                Lane::H => u16::element(a, n & 7).splat(),
-                Lane::W => u32::element(a, n & 3).splat(),
-                Lane::D => u64::element(a, n & 1).splat(),
-                Lane::Q => a,
-            }
-        }
+        VecOp::PackModulo(lane) => pack_modulo(lane, a, b),
+        VecOp::LeadingZeros(lane) => leading_zeros(lane, a, a),
+        VecOp::TrailingZeros(lane) => trailing_zeros(lane, a, a),
+        VecOp::Ones(lane) => ones(lane, a, a),
+        VecOp::ReverseBytes(lane) => reverse_bytes(lane, a, a),
+        VecOp::Splat(lane, n) => splat(lane, n, a),
         VecOp::Bytes(n) => match u32::from(n & 15) {
             0 => a,
             n => a << (8 * n) | b >> (128 - 8 * n),
@@ -268,7 +285,30 @@ pub fn vec_op_value(op: VecOp, a: u128, b: u128) -> u128 {
     }
 }
 
-#[inline(always)]
+#[inline]
+fn pack_modulo(lane: Lane, a: u128, b: u128) -> u128 {
+    match lane {
+        Lane::B => unreachable!("nothing is narrower than a byte"),
+        Lane::H => u16::pack(a, b, u64::from),
+        Lane::W => u32::pack(a, b, u64::from),
+        Lane::D => u64::pack(a, b, |x| x),
+        Lane::Q => u128::pack(a, b, |x| x as u64),
+    }
+}
+
+#[inline]
+fn splat(lane: Lane, n: u8, a: u128) -> u128 {
+    let n = usize::from(n);
+    match lane {
+        Lane::B => u8::element(a, n & 15).splat(),
+        Lane::H => u16::element(a, n & 7).splat(),
+        Lane::W => u32::element(a, n & 3).splat(),
+        Lane::D => u64::element(a, n & 1).splat(),
+        Lane::Q => a,
+    }
+}
+
+#[inline]
 fn merge(lane: Lane, a: u128, b: u128, high: bool) -> u128 {
     match lane {
         Lane::B => u8::merge(a, b, high),
@@ -294,6 +334,13 @@ pub fn select_value(a: u128, b: u128, c: u128) -> u128 {
 /// Byte `n` of the result is the byte of `a || b` that the low five bits of byte `n` of `c` number.
 #[inline]
 pub fn permute_value(a: u128, b: u128, c: u128) -> u128 {
+    match permute_host(a, b, c) {
+        Some(v) => v,
+        None => permute_bytes(a, b, c),
+    }
+}
+
+fn permute_bytes(a: u128, b: u128, c: u128) -> u128 {
     let mut both = [0u8; 32];
     both[..16].copy_from_slice(&a.to_be_bytes());
     both[16..].copy_from_slice(&b.to_be_bytes());
@@ -330,6 +377,14 @@ mod tests {
                 let n = |x: u128| (x % u128::from(bits)) as u32;
                 type Reference<'a> = Box<dyn Fn(u128, u128) -> u128 + 'a>;
                 let cases: Vec<(VecOp, Reference)> = vec![
+                    (VecOp::And, Box::new(|x, y| x & y)),
+                    (VecOp::Or, Box::new(|x, y| x | y)),
+                    (VecOp::Xor, Box::new(|x, y| x ^ y)),
+                    (VecOp::Andc, Box::new(|x, y| x & !y)),
+                    (VecOp::Orc, Box::new(|x, y| x | !y)),
+                    (VecOp::Nor, Box::new(|x, y| !(x | y))),
+                    (VecOp::Nand, Box::new(|x, y| !(x & y))),
+                    (VecOp::Eqv, Box::new(|x, y| !(x ^ y))),
                     (VecOp::Add(lane), Box::new(|x, y| x + y)),
                     (VecOp::Sub(lane), Box::new(|x, y| x.wrapping_sub(y))),
                     (VecOp::Mul(lane), Box::new(|x, y| x.wrapping_mul(y))),
@@ -355,8 +410,15 @@ mod tests {
                     (VecOp::ReverseBytes(lane), Box::new(|x, _| x.swap_bytes() >> (128 - bits))),
                 ];
                 for (op, f) in cases {
-                    assert_eq!(vec_op_value(op, a, b), naive(bits, a, b, f), "{op:?} {a:032x} {b:032x}");
+                    assert_eq!(vec_op_lanes(op, a, b), naive(bits, a, b, f), "{op:?} {a:032x} {b:032x}");
+                    assert_eq!(vec_op_value(op, a, b), vec_op_lanes(op, a, b), "{op:?} {a:032x} {b:032x}");
                 }
+                for op in [VecOp::MergeHigh(lane), VecOp::MergeLow(lane), VecOp::PackModulo(lane)] {
+                    if op != VecOp::PackModulo(Lane::B) {
+                        assert_eq!(vec_op_value(op, a, b), vec_op_lanes(op, a, b), "{op:?} {a:032x} {b:032x}");
+                    }
+                }
+                assert_eq!(permute_value(a, b, a ^ b), permute_bytes(a, b, a ^ b), "{a:032x} {b:032x}");
             }
         }
     }
