@@ -36,6 +36,7 @@ pub mod vec_value;
 pub mod vmx;
 pub mod vsx;
 pub mod vsx_fp;
+mod vsx_select;
 
 pub use isa::Fields;
 pub use vcpu::{R, Stop, Vcpu};

@@ -33,12 +33,12 @@ macro_rules! rows_prefixed {
     xxsplti32dx prefixed done "1:6 1:2 0:4 /:4 im0 32:6 T8R 0:3 IX TX8R im1" "xxsplti32dx XT8R,IX,IMM32" v3_1 vsx user no;
     xxspltidp   prefixed done "1:6 1:2 0:4 /:4 im0 32:6 T8R 2:4 TX8R im1" "xxspltidp XT8R,IMM32" v3_1 vsx user no;
     xxspltiw    prefixed done "1:6 1:2 0:4 /:4 im0 32:6 T8R 3:4 TX8R im1" "xxspltiw XT8R,IMM32" v3_1 vsx user no;
-    xxblendvb   prefixed todo "1:6 1:2 0:4 /:20 33:6 T A B C 0:2 CX AX BX TX" "xxblendvb XT,XA,XB,XC" v3_1 vsx user no;
-    xxblendvh   prefixed todo "1:6 1:2 0:4 /:20 33:6 T A B C 1:2 CX AX BX TX" "xxblendvh XT,XA,XB,XC" v3_1 vsx user no;
-    xxblendvw   prefixed todo "1:6 1:2 0:4 /:20 33:6 T A B C 2:2 CX AX BX TX" "xxblendvw XT,XA,XB,XC" v3_1 vsx user no;
-    xxblendvd   prefixed todo "1:6 1:2 0:4 /:20 33:6 T A B C 3:2 CX AX BX TX" "xxblendvd XT,XA,XB,XC" v3_1 vsx user no;
-    xxpermx     prefixed todo "1:6 1:2 0:4 /:17 UIMX 34:6 T A B C 0:2 CX AX BX TX" "xxpermx XT,XA,XB,XC,UIMX" v3_1 vsx user no;
-    xxeval      prefixed todo "1:6 1:2 0:4 /:12 IMM8X 34:6 T A B C 1:2 CX AX BX TX" "xxeval XT,XA,XB,XC,IMM8X" v3_1 vsx user no;
+    xxblendvb   prefixed done "1:6 1:2 0:4 /:20 33:6 T A B C 0:2 CX AX BX TX" "xxblendvb XT,XA,XB,XC" v3_1 vsx user no;
+    xxblendvh   prefixed done "1:6 1:2 0:4 /:20 33:6 T A B C 1:2 CX AX BX TX" "xxblendvh XT,XA,XB,XC" v3_1 vsx user no;
+    xxblendvw   prefixed done "1:6 1:2 0:4 /:20 33:6 T A B C 2:2 CX AX BX TX" "xxblendvw XT,XA,XB,XC" v3_1 vsx user no;
+    xxblendvd   prefixed done "1:6 1:2 0:4 /:20 33:6 T A B C 3:2 CX AX BX TX" "xxblendvd XT,XA,XB,XC" v3_1 vsx user no;
+    xxpermx     prefixed done "1:6 1:2 0:4 /:17 UIMX 34:6 T A B C 0:2 CX AX BX TX" "xxpermx XT,XA,XB,XC,UIMX" v3_1 vsx user no;
+    xxeval      prefixed done "1:6 1:2 0:4 /:12 IMM8X 34:6 T A B C 1:2 CX AX BX TX" "xxeval XT,XA,XB,XC,IMM8X" v3_1 vsx user no;
     // Any suffix that is no branch, no context synchronization and no other instruction named in Book I 3.3.18.
     pnop        prefixed done "1:6 3:2 0:4 /:20 /:32" "pnop" v3_1 none user no;
     // Masked forms of MMA.
