@@ -72,7 +72,10 @@ impl Bench {
 
     /// Runs until `sc 1`, at most `most` instructions.
     fn run(&self, e: &mut Engine, most: u64) {
+        let mailbox = self.memory.hub().mailbox(e.vcpu().index);
+        mailbox.set_quiet(false);
         assert_eq!(e.run(most), EngineExit::Hypercall, "log: {:x?}, nia {:#x}", self.taken(), e.vcpu().state.nia);
+        mailbox.set_quiet(true);
     }
 
     fn taken(&self) -> Vec<(Vector, u64, u64)> {
@@ -240,7 +243,7 @@ fn code_that_changes_itself_is_seen() {
         "bl .+28
          stw r4,0(r5)
          dcbst 0,r5
-         sync
+         sync 0,0
          icbi 0,r5
          isync
          b .+12
@@ -465,6 +468,7 @@ fn lpcr_messages_reach_a_vcpu_in_a_loop() {
     let ail3 = 3 << lpcr::AIL_SHIFT;
     b.memory.hub().broadcast(Some(0), Message::UpdateLpcr { mask: lpcr::AIL, value: ail3 });
     poster.vcpu().wait_for_all();
+    poster.vcpu().mailbox().set_quiet(true);
     b.memory.hub().mailbox(1).raise(pending::STOP);
     let (exit, mut looping) = t.join().unwrap();
     assert_eq!(exit, EngineExit::Stopped);
