@@ -50,9 +50,7 @@ fn permute_section(a: u128, b: u128, c: u128, section: u8) -> u128 {
 /// The function of three bits whose results are the bits of `table`, that of 000 being the leftmost.
 fn evaluate(a: u128, b: u128, c: u128, table: u32) -> u128 {
     let of = |v: u128, bit: u32| if bit != 0 { v } else { !v };
-    (0..8)
-        .filter(|n| table >> (7 - n) & 1 != 0)
-        .fold(0, |out, n| out | of(a, n & 4) & of(b, n & 2) & of(c, n & 1))
+    (0..8).filter(|n| table >> (7 - n) & 1 != 0).fold(0, |out, n| out | of(a, n & 4) & of(b, n & 2) & of(c, n & 1))
 }
 
 /// `xxpermx`
