@@ -21,10 +21,10 @@ helpers_ab! {
     vmulosh: |a, b| i32::products(a, b, true, i32::wrapping_mul);
     vmulosw: |a, b| i64::products(a, b, true, i64::wrapping_mul);
     vmulosd: |a, b| i128::products(a, b, true, i128::wrapping_mul);
-    vmulhuw: |a, b| u32::zip(a, b, |a, b| (u64::from(a) * u64::from(b) >> 32) as u32);
-    vmulhud: |a, b| u64::zip(a, b, |a, b| (u128::from(a) * u128::from(b) >> 64) as u64);
-    vmulhsw: |a, b| i32::zip(a, b, |a, b| (i64::from(a) * i64::from(b) >> 32) as i32);
-    vmulhsd: |a, b| i64::zip(a, b, |a, b| (i128::from(a) * i128::from(b) >> 64) as i64);
+    vmulhuw: |a, b| u32::zip(a, b, |a, b| ((u64::from(a) * u64::from(b)) >> 32) as u32);
+    vmulhud: |a, b| u64::zip(a, b, |a, b| ((u128::from(a) * u128::from(b)) >> 64) as u64);
+    vmulhsw: |a, b| i32::zip(a, b, |a, b| ((i64::from(a) * i64::from(b)) >> 32) as i32);
+    vmulhsd: |a, b| i64::zip(a, b, |a, b| ((i128::from(a) * i128::from(b)) >> 64) as i64);
 }
 
 // --- multiply-add, multiply-sum ---
@@ -47,7 +47,7 @@ fn to_u32(x: u64, sat: &mut bool) -> u32 {
     y as u32
 }
 
-/// The `N` parts of a word of `8 * bytes` bits each, as the manual numbers them, zero-extended.
+/// The bytes of a word, zero-extended; below, its other parts.
 fn bytes_of(word: u32) -> [u32; 4] {
     word.to_be_bytes().map(u32::from)
 }
@@ -86,10 +86,10 @@ fn doubleword_products(a: u128, b: u128, c: u128) -> (u128, u128) {
 
 helpers_abc! {
     vmhaddshs: |a, b, c, sat| {
-        i16::zip3(a, b, c, |a, b, c| to_i16((i32::from(a) * i32::from(b) >> 15) + i32::from(c), sat))
+        i16::zip3(a, b, c, |a, b, c| to_i16(((i32::from(a) * i32::from(b)) >> 15) + i32::from(c), sat))
     };
     vmhraddshs: |a, b, c, sat| {
-        i16::zip3(a, b, c, |a, b, c| to_i16((i32::from(a) * i32::from(b) + 0x4000 >> 15) + i32::from(c), sat))
+        i16::zip3(a, b, c, |a, b, c| to_i16(((i32::from(a) * i32::from(b) + 0x4000) >> 15) + i32::from(c), sat))
     };
     vmladduhm: |a, b, c, _sat| u16::zip3(a, b, c, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
     vmsumubm: |a, b, c, _sat| u32::zip3(a, b, c, |a, b, c| {
