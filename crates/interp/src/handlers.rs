@@ -29,51 +29,60 @@ fn run<const ENDS: bool>(v: &mut Vcpu, op: &Operation, row: impl FnOnce(&mut Exe
     }
 }
 
+/// A function of its own for a row, named after it, so that profiles say which instruction takes the time.
+macro_rules! handler {
+    ($name:ident, $ends:literal, |$op:ident, $s:ident| $body:expr) => {{
+        fn $name(v: &mut Vcpu, $op: &Operation) -> bool {
+            run::<$ends>(v, $op, |$s| $body)
+        }
+        $name
+    }};
+}
+
 /// Which specialisations a chapter's rows have.
 macro_rules! specialise {
-    ($op:ident, $i:ident, $ends:ident, fixed, $name:ident) => {{
+    ($i:ident, $ends:ident, fixed, $name:ident) => {{
         // Where a row has no Rc or OE field, both look alike and the compiler makes the same code.
-        let (rc, oe, zero) = ($i.rc(), $i.oe(), $i.ra() == 0);
-        match (rc, oe, zero) {
-            (false, false, false) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<0, 0, 0>(op.raw))),
-            (false, false, true) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<0, 0, 1>(op.raw))),
-            (true, false, _) => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Spec::<1, 0, 2>(op.raw))),
-            _ => |v, op| run::<false>(v, op, |s| sem::fixed::$name(s, Any(op.raw))),
+        match ($i.rc(), $i.oe(), $i.ra() == 0) {
+            (false, false, false) => handler!($name, false, |op, s| sem::fixed::$name(s, Spec::<0, 0, 0>(op.raw))) as Handler,
+            (false, false, true) => handler!($name, false, |op, s| sem::fixed::$name(s, Spec::<0, 0, 1>(op.raw))),
+            (true, false, _) => handler!($name, false, |op, s| sem::fixed::$name(s, Spec::<1, 0, 2>(op.raw))),
+            _ => handler!($name, false, |op, s| sem::fixed::$name(s, Any(op.raw))),
         }
     }};
-    ($op:ident, $i:ident, $ends:ident, storage, $name:ident) => {
+    ($i:ident, $ends:ident, storage, $name:ident) => {
         match ($ends, $i.ra() == 0) {
-            (true, _) => |v, op| run::<true>(v, op, |s| sem::storage::$name(s, Any(op.raw))),
-            (false, true) => |v, op| run::<false>(v, op, |s| sem::storage::$name(s, Spec::<2, 2, 1>(op.raw))),
-            (false, false) => |v, op| run::<false>(v, op, |s| sem::storage::$name(s, Spec::<2, 2, 0>(op.raw))),
+            (true, _) => handler!($name, true, |op, s| sem::storage::$name(s, Any(op.raw))) as Handler,
+            (false, true) => handler!($name, false, |op, s| sem::storage::$name(s, Spec::<2, 2, 1>(op.raw))),
+            (false, false) => handler!($name, false, |op, s| sem::storage::$name(s, Spec::<2, 2, 0>(op.raw))),
         }
     };
-    ($op:ident, $i:ident, $ends:ident, branch, $name:ident) => {
+    ($i:ident, $ends:ident, branch, $name:ident) => {
         // Branches set NIA and link themselves, both ways; CR logic goes on.
         if $ends {
-            |v, op| {
-                let mut s = Exec { v, op };
-                let _ = sem::branch::$name(&mut s, Any(op.raw));
+            fn $name(v: &mut Vcpu, op: &Operation) -> bool {
+                let _ = sem::branch::$name(&mut Exec { v, op }, Any(op.raw));
                 true
             }
+            $name as Handler
         } else {
-            |v, op| run::<false>(v, op, |s| sem::branch::$name(s, Any(op.raw)))
+            handler!($name, false, |op, s| sem::branch::$name(s, Any(op.raw)))
         }
     };
-    ($op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+    ($i:ident, $ends:ident, $chapter:ident, $name:ident) => {
         if $ends {
-            |v, op| run::<true>(v, op, |s| sem::$chapter::$name(s, Any(op.raw)))
+            handler!($name, true, |op, s| sem::$chapter::$name(s, Any(op.raw))) as Handler
         } else {
-            |v, op| run::<false>(v, op, |s| sem::$chapter::$name(s, Any(op.raw)))
+            handler!($name, false, |op, s| sem::$chapter::$name(s, Any(op.raw)))
         }
     };
 }
 
 macro_rules! one_row {
-    (done, $op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
-        specialise!($op, $i, $ends, $chapter, $name)
+    (done, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+        specialise!($i, $ends, $chapter, $name)
     };
-    (todo, $op:ident, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
+    (todo, $i:ident, $ends:ident, $chapter:ident, $name:ident) => {
         unimplemented as Handler
     };
 }
@@ -86,7 +95,7 @@ macro_rules! table {
         pub fn handler_of(insn: Insn, ends: bool) -> Handler {
             let i = Any(insn.raw);
             match insn.op {
-                $( Op::$name => one_row!($status, op, i, ends, $chapter, $name), )*
+                $( Op::$name => one_row!($status, i, ends, $chapter, $name), )*
             }
         }
     };

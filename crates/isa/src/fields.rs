@@ -87,6 +87,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 const HASH_BIAS: i64 = 512;
 
 /// The value of a field of this kind whose assembled bits are `bits`, the highest piece ending at `top`.
+#[inline(always)]
 const fn finish(kind: Kind, bits: u64, top: u32) -> i64 {
     match kind {
         Kind::Sint => ((bits << (64 - top)) as i64) >> (64 - top),
@@ -185,7 +186,8 @@ macro_rules! fields {
                 fn $acc(self) -> $ty {
                     let raw = self.raw();
                     let bits = 0u64 $( $( | (((raw >> (32i32 - $width - $first)) & ((1 << $width) - 1)) << $place) )+ )+;
-                    convert!($ty, finish(Kind::$kind, bits, Field::$field.value_bits()))
+                    // The width is worked out when the accessor is compiled: this runs at each execution.
+                    convert!($ty, finish(Kind::$kind, bits, const { Field::$field.value_bits() }))
                 }
             )+
         }
