@@ -4,6 +4,7 @@ use crate::shared::{Shared, lock};
 use cpu::bits::msr;
 use memory::mail::{Invalidation, Message, pending};
 use platform::{CallingVcpu, InvalidateScope, PageSizes, ProcessTable, RunState, TlbInvalidate};
+use std::sync::{MutexGuard, TryLockError};
 use vcpu::Vcpu;
 
 /// What the vCPU does once the handler has returned.
@@ -58,7 +59,23 @@ fn invalidations(request: &TlbInvalidate) -> Vec<Invalidation> {
     (first..=last).map(|page| Invalidation::Page { pid, ea: page << shift, shift }).collect()
 }
 
-impl Calling<'_> {
+impl<'a> Calling<'a> {
+    /// Keeps other vCPUs from changing what all have. Whoever holds it waits for everybody's mail to be served, so the
+    /// own mail is served while waiting for it.
+    fn change_all(&mut self) -> MutexGuard<'a, ()> {
+        loop {
+            match self.shared.changing_all.try_lock() {
+                Ok(guard) => return guard,
+                // It guards an order, no data.
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    self.vcpu.serve_mail();
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
     /// Tells all other vCPUs, and waits until each has acted on it.
     fn tell_all(&mut self, message: Message) {
         self.shared.memory.hub().broadcast(Some(self.vcpu.index), message);
@@ -126,6 +143,7 @@ impl CallingVcpu for Calling<'_> {
 
     fn update_lpcr_all(&mut self, mask: u64, value: u64) {
         let value = value & mask;
+        let _changing = self.change_all();
         self.shared.update_lpcr(mask, value);
         let own = self.vcpu.state.lpcr & !mask | value;
         self.vcpu.set_lpcr(own);
@@ -133,6 +151,7 @@ impl CallingVcpu for Calling<'_> {
     }
 
     fn set_process_table(&mut self, table: ProcessTable) {
+        let _changing = self.change_all();
         self.shared.set_process_table(table);
         self.vcpu.process_table = walker_table(&table);
         self.vcpu.invalidate(Invalidation::All);

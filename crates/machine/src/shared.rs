@@ -67,6 +67,9 @@ pub struct Shared {
     /// reads the new value or finds the message.
     lpcr: AtomicU64,
     lpcr_reset: u64,
+    /// Held while one vCPU changes LPCR or process table of all: two changes at once would otherwise reach the vCPUs in
+    /// different orders, and leave them different. Only [`Calling`](crate::calling::Calling) takes it.
+    pub(crate) changing_all: Mutex<()>,
     /// Why the run is to end, the first reason; a reboot too.
     ending: Mutex<Option<Ending>>,
     /// Whether there is one: looked at after each hypercall.
@@ -106,6 +109,7 @@ impl Shared {
             process_table: Mutex::default(),
             lpcr: AtomicU64::new(lpcr_reset),
             lpcr_reset,
+            changing_all: Mutex::new(()),
             ending: Mutex::new(None),
             is_ending: AtomicBool::new(false),
             activity: Mutex::new(0),
