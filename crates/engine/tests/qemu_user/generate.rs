@@ -290,6 +290,9 @@ pub fn test(op: Op, level: IsaLevel, place: Place, r: &mut Rng) -> Test {
         }
         Op::lwat | Op::ldat => set(&mut raw, Field::FC, r.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 25, 28])),
         Op::stwat | Op::stdat => set(&mut raw, Field::FC, r.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 24])),
+        Op::xxgenpcvbm | Op::xxgenpcvhm | Op::xxgenpcvwm | Op::xxgenpcvdm if !r.one_in(8) => {
+            set(&mut raw, Field::IMM5, r.clone().below(4) as i64);
+        }
         // Shift counts and selections are small.
         _ => {
             if has(Field::RB) && shape(row) == Shape::None && r.one_in(3) {

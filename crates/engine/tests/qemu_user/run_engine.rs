@@ -5,18 +5,23 @@ use super::generate::Test;
 use super::guest::{Guest, LOW, LOW_BYTES, PADS, RECORDS, SLOTS, Slot, pad_address};
 use super::record::{Ending, RECORD_BYTES, Snapshot};
 use cpu::bits::{fscr, lpcr, msr, srr1};
-use cpu::{CpuModel, State};
+use cpu::{CpuModel, Delivery, Interrupt, State};
 use engine::{Engine, EngineExit};
 use isa::IsaLevel;
 use memory::Memory;
+use memory::mail::pending;
 use std::sync::Arc;
 use timing::Clock;
-use vcpu::{Silent, Vcpu};
+use vcpu::{Observer, Vcpu};
 
-/// `sc 1`, little-endian: what stands at every vector, so that an interrupt comes back to us.
-const HYPERCALL: [u8; 4] = 0x4400_0022u32.to_le_bytes();
-/// Vectors lie below this.
-const VECTORS: u64 = LOW;
+/// Stops the vCPU when it takes an interrupt.
+struct StopAtInterrupt(Arc<Memory>);
+
+impl Observer for StopAtInterrupt {
+    fn interrupt(&self, vcpu: usize, _: &Interrupt, _: u64, _: &Delivery) {
+        self.0.hub().mailbox(vcpu).raise(pending::STOP);
+    }
+}
 
 /// Signal numbers and codes of Linux.
 const SIGILL: u64 = 4;
@@ -49,11 +54,8 @@ impl Machine {
             tests.iter().zip(&bodies).map(|(t, body)| Slot { body, sets_tar: t.sets_tar }).collect();
         write(SLOTS, &guest.slots(&slots));
         write(LOW, &guest.low());
-        for vector in (0x100..VECTORS).step_by(0x20) {
-            write(vector, &HYPERCALL);
-        }
         let clock = Arc::new(Clock::virtual_time(0));
-        let vcpu = Vcpu::new(0, model(level), memory.clone(), clock, Arc::new(Silent));
+        let vcpu = Vcpu::new(0, model(level), memory.clone(), clock, Arc::new(StopAtInterrupt(memory.clone())));
         Machine { engine: Engine::new(vcpu), memory, level }
     }
 
@@ -85,14 +87,16 @@ impl Machine {
         let exit = self.engine.run(test.body.len() as u64);
         let v = self.engine.vcpu();
         let s = &v.state;
+        let interrupted = v.mailbox().pending() & pending::STOP != 0;
         let ending = match exit {
+            _ if interrupted => signal(s),
             EngineExit::Budget => {
                 let pad = (0..PADS).find(|p| pad_address(test.place.slot(), test.slot_words(), *p) == s.nia);
                 pad.map_or(Ending::Elsewhere(s.nia), Ending::Pad)
             }
-            EngineExit::Hypercall if s.nia < VECTORS => signal(s),
-            EngineExit::Hypercall | EngineExit::Stopped => Ending::Elsewhere(s.nia),
+            EngineExit::Stopped | EngineExit::Hypercall => Ending::Elsewhere(s.nia),
         };
+        v.mailbox().lower(pending::STOP);
         let mut after = Snapshot {
             gpr: s.gpr,
             vsr: s.vsr,
@@ -118,9 +122,8 @@ impl Machine {
 
 /// The signal that Linux makes of the interrupt that was taken.
 fn signal(s: &State) -> Ending {
-    let vector = (s.nia - 4) & !0x1F;
     let cause = s.spr.srr1;
-    let (number, code) = match vector {
+    let (number, code) = match s.nia {
         0x700 if cause & srr1::PROGRAM_TRAP != 0 => (SIGTRAP, 1),
         0x700 if cause & srr1::PROGRAM_FP != 0 => (SIGFPE, 0),
         0x700 if cause & srr1::PROGRAM_PRIVILEGED != 0 => (SIGILL, ILL_PRVOPC),
@@ -128,7 +131,7 @@ fn signal(s: &State) -> Ending {
         0x600 => (SIGBUS, 1),
         0x200 => (SIGBUS, 2),
         0x300 | 0x400 => (SIGSEGV, 1),
-        _ => return Ending::Elsewhere(vector),
+        vector => return Ending::Elsewhere(vector),
     };
     Ending::Signal { number, code, nip: s.spr.srr0 }
 }
