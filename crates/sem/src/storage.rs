@@ -139,7 +139,8 @@ accesses! {
 // --- quadwords ---
 
 semantics! {
-    // The even register is the high doubleword in either byte order: in little-endian storage, that at EA+8.
+    // The even register is the high doubleword in either byte order: in little-endian storage, that at EA+8. Of the
+    // prefixed forms it is the doubleword at EA in either order.
     // Only aligned operands are accessed as one; the others may be, and do not interrupt.
     lq(s, i) {
         let t = i.rtp();
@@ -149,8 +150,10 @@ semantics! {
         let ea = displaced(s, i, false, i.dq());
         let v = s.load_quad(ea)?;
         let (high, low) = s.vec_halves(v);
-        s.set_gpr(t, high);
-        s.set_gpr(t + 1, low);
+        let swapped = s.little_endian() && i.raw() >> 32 != 0;
+        let (even, odd) = if swapped { (low, high) } else { (high, low) };
+        s.set_gpr(t, even);
+        s.set_gpr(t + 1, odd);
         Ok(())
     }
     stq(s, i) {
@@ -159,8 +162,9 @@ semantics! {
             return s.program(srr1::PROGRAM_ILLEGAL);
         }
         let ea = displaced(s, i, false, i.ds());
-        let (high, low) = (s.gpr(r), s.gpr(r + 1));
-        let v = s.vec_from_halves(high, low);
+        let (even, odd) = (s.gpr(r), s.gpr(r + 1));
+        let swapped = s.little_endian() && i.raw() >> 32 != 0;
+        let v = if swapped { s.vec_from_halves(odd, even) } else { s.vec_from_halves(even, odd) };
         s.store_quad(ea, v)
     }
 }
