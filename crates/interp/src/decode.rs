@@ -112,7 +112,7 @@ fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, bool, bool) {
         _ => {}
     }
     let ends = prefixed || ends_block(insn);
-    (Operation { handler: handler_of(insn, ends), raw }, ends, row.ends == Ends::Branch)
+    (Operation { handler: handler_of(insn, ends, has(mode::LE) && has(mode::SF)), raw }, ends, row.ends == Ends::Branch)
 }
 
 /// Whether the block ends with this instruction. The table says so; of `mtspr`, those that change

@@ -8,8 +8,12 @@ use vcpu::context::mode;
 use vcpu::{Link, R, Stop, Vcpu};
 
 /// One instruction being executed.
+///
+/// `LEAF`: the attempt that almost always succeeds, in a little-endian 64-bit block, and which calls nothing, so that
+/// the handler saves no registers. Where it would have to (a TLB miss, an interrupt, a helper that can fail), it stops with
+/// nothing written, and the handler runs the instruction again without `LEAF`.
 #[derive(Debug)]
-pub struct Exec<'a> {
+pub struct Exec<'a, const LEAF: bool = false> {
     /// The vCPU.
     pub v: &'a mut Vcpu,
     /// The operation, inside its block.
@@ -28,7 +32,7 @@ fn condition(less: bool, greater: bool, so: bool) -> u8 {
     }) | u8::from(so)
 }
 
-impl Exec<'_> {
+impl<const LEAF: bool> Exec<'_, LEAF> {
     /// Number of the instruction within its block.
     #[inline(always)]
     fn number(&self) -> usize {
@@ -37,7 +41,12 @@ impl Exec<'_> {
 
     #[inline(always)]
     fn address(&self) -> u64 {
-        self.v.wrap_ea(self.v.cursor.ea.wrapping_add(4 * self.number() as u64))
+        self.wrap(self.v.cursor.ea.wrapping_add(4 * self.number() as u64))
+    }
+
+    #[inline(always)]
+    fn wrap(&self, ea: u64) -> u64 {
+        if LEAF { ea } else { self.v.wrap_ea(ea) }
     }
 
     /// Makes `cia` and the count true, for whoever looks at them.
@@ -66,18 +75,18 @@ impl Exec<'_> {
             }
         };
         self.v.state.cfar = cia;
-        self.v.state.nia = self.v.wrap_ea(nia);
+        self.v.state.nia = self.wrap(nia);
     }
 }
 
-impl Sem for Exec<'_> {
+impl<const LEAF: bool> Sem for Exec<'_, LEAF> {
     type Bool = bool;
     type Long = u64;
     type Vec = u128;
 
     #[inline(always)]
     fn mode_64(&self) -> bool {
-        self.v.mode & mode::SF != 0
+        LEAF || self.v.mode & mode::SF != 0
     }
     #[inline(always)]
     fn problem_state(&self) -> bool {
@@ -85,7 +94,7 @@ impl Sem for Exec<'_> {
     }
     #[inline(always)]
     fn little_endian(&self) -> bool {
-        self.v.little_endian()
+        LEAF || self.v.little_endian()
     }
     #[inline(always)]
     fn level(&self) -> IsaLevel {
@@ -347,6 +356,9 @@ impl Sem for Exec<'_> {
 
     #[inline(always)]
     fn load(&mut self, ea: u64, width: Width) -> R<u64> {
+        if LEAF {
+            return self.v.load_hit_little(ea, width.bytes()).ok_or(Stop);
+        }
         match self.v.load_hit(ea, width.bytes()) {
             Some(value) => Ok(value),
             None => {
@@ -357,6 +369,9 @@ impl Sem for Exec<'_> {
     }
     #[inline(always)]
     fn store(&mut self, ea: u64, width: Width, v: u64) -> R {
+        if LEAF {
+            return if self.v.store_hit_little(ea, width.bytes(), v) { Ok(()) } else { Err(Stop) };
+        }
         if self.v.store_hit(ea, width.bytes(), v) {
             return Ok(());
         }
@@ -365,16 +380,25 @@ impl Sem for Exec<'_> {
     }
     #[inline]
     fn load_quad(&mut self, ea: u64) -> R<u128> {
+        if LEAF {
+            return Err(Stop);
+        }
         self.settle();
         self.v.load_quad(ea)
     }
     #[inline]
     fn store_quad(&mut self, ea: u64, v: u128) -> R {
+        if LEAF {
+            return Err(Stop);
+        }
         self.settle();
         self.v.store_quad(ea, v)
     }
     #[inline]
     fn probe(&mut self, ea: u64, bytes: u64, store: bool) -> R {
+        if LEAF {
+            return Err(Stop);
+        }
         self.settle();
         self.v.probe(ea, bytes, if store { Access::Store } else { Access::Load })
     }
@@ -400,16 +424,18 @@ impl Sem for Exec<'_> {
             self.take(target);
         } else {
             self.v.link = Link::Next;
-            self.v.state.nia = self.v.wrap_ea(self.address().wrapping_add(4));
+            self.v.state.nia = self.wrap(self.address().wrapping_add(4));
         }
     }
     #[inline(always)]
     fn program_if(&mut self, c: bool, cause: u64) -> R {
         if c { self.program(cause) } else { Ok(()) }
     }
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn program(&mut self, cause: u64) -> R {
+        if LEAF {
+            return Err(Stop);
+        }
         self.settle();
         self.v.raise_program(cause)
     }
@@ -420,6 +446,9 @@ impl Sem for Exec<'_> {
     }
     #[inline(always)]
     fn try_call(&mut self, f: Fallible, a: u64, b: u64, c: u64) -> R<u64> {
+        if LEAF {
+            return Err(Stop);
+        }
         self.settle();
         if f(self.v, a, b, c) { Ok(self.v.result) } else { Err(Stop) }
     }

@@ -38,10 +38,10 @@ impl Vcpu {
         if self.little_endian() { value } else { value.swap_bytes() >> (64 - 8 * size) }
     }
 
-    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order, if the TLB has the page.
+    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in little-endian byte order, if the TLB has the page.
     #[inline(always)]
     #[allow(unsafe_code)]
-    pub fn load_hit(&self, ea: u64, size: u32) -> Option<u64> {
+    pub fn load_hit_little(&self, ea: u64, size: u32) -> Option<u64> {
         let context = self.data_context[(ea >> 63) as usize];
         let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
         if entry.read != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
@@ -57,22 +57,33 @@ impl Vcpu {
                 _ => access::load_u64(host),
             }
         };
-        Some(self.swap_if_big(raw, size))
+        Some(raw)
+    }
+
+    /// Loads `size` (1, 2, 4, 8) bytes, zero-extended, in guest byte order, if the TLB has the page.
+    #[inline(always)]
+    pub fn load_hit(&self, ea: u64, size: u32) -> Option<u64> {
+        self.load_hit_little(ea, size).map(|raw| self.swap_if_big(raw, size))
     }
 
     /// Stores the low `size` (1, 2, 4, 8) bytes of `value` in guest byte order, if the TLB has the page.
     /// Says whether it did.
     #[inline(always)]
-    #[allow(unsafe_code)]
     pub fn store_hit(&mut self, ea: u64, size: u32, value: u64) -> bool {
+        self.store_hit_little(ea, size, self.swap_if_big(value, size))
+    }
+
+    /// As [`Vcpu::store_hit`], in little-endian byte order.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn store_hit_little(&mut self, ea: u64, size: u32, raw: u64) -> bool {
         let context = self.data_context[(ea >> 63) as usize];
         let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
         if entry.write != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
             return false;
         }
         let host = ea.wrapping_add(entry.addend) as *mut u8;
-        let raw = self.swap_if_big(value, size);
-        // SAFETY: as in `load_hit`; a write tag exists for pages without decoded code only.
+        // SAFETY: as in `load_hit_little`; a write tag exists for pages without decoded code only.
         unsafe {
             match size {
                 1 => access::store_u8(host, raw),

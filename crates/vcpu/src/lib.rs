@@ -20,6 +20,7 @@ use memory::mail::{Invalidation, Mailbox, Message, pending};
 use memory::radix::ProcessTable;
 use memory::{Memory, Tlb};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use timing::Clock;
 
 /// A semantics stopped: [`Vcpu::exit`] says why. No register of the instruction was written.
@@ -99,8 +100,8 @@ pub struct Vcpu {
     pub mode: u32,
     /// Bits of [`pending`] that call the vCPU away as MSR stands.
     pub pending_mask: u32,
-    /// Host address of real address 0.
-    pub ram_base: *mut u8,
+    /// The pending word of this vCPU's mailbox: polled at each block head.
+    pending: *const AtomicU32,
     /// Data and instruction TLB.
     pub tlb: Tlb,
     /// Address of the current instruction. Settled before any helper that may look at it.
@@ -143,7 +144,7 @@ pub struct Vcpu {
     pub random: u64,
 }
 
-// SAFETY: the only raw pointer is `ram_base`, derived from `memory`, which is Send + Sync and outlives it.
+// SAFETY: the only raw pointer is `pending`: it leads to an atomic in `memory`, which is Send + Sync and which the vCPU keeps alive.
 #[allow(unsafe_code)]
 unsafe impl Send for Vcpu {}
 
@@ -170,7 +171,7 @@ impl Vcpu {
             fetch_context: [0; 2],
             mode: 0,
             pending_mask: 0,
-            ram_base: memory.base(),
+            pending: memory.hub().mailbox(index).pending_word(),
             tlb: Tlb::default(),
             cia: 0,
             ahead: 0,
@@ -223,8 +224,10 @@ impl Vcpu {
 
     /// Whether the engine must leave its run of blocks now.
     #[inline(always)]
+    #[allow(unsafe_code)]
     pub fn called_away(&self) -> bool {
-        self.mailbox().pending() & self.pending_mask != 0
+        // SAFETY: the mailboxes are boxed in `memory`, which this vCPU holds.
+        unsafe { &*self.pending }.load(Relaxed) & self.pending_mask != 0
     }
 
     /// Acts on every message in the mailbox.
