@@ -132,6 +132,7 @@ pub mod opcode {
         H_RPT_INVALIDATE = 0x448;
         H_RTAS = 0xf000;
         H_LOGICAL_MEMOP = 0xf001;
+        H_GET_PERF_COUNTER_INFO = 0xf080;
     }
 }
 
