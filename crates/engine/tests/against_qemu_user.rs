@@ -8,15 +8,20 @@ mod qemu_user;
 
 use isa::{IsaLevel, Op};
 use qemu_user::generate::{self, Place, Test};
-use qemu_user::record::Ending;
+use qemu_user::record::{Ending, Snapshot};
 use qemu_user::rng::Rng;
 use qemu_user::run_engine::Machine;
 use qemu_user::{compare, guest, known, run_qemu};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+/// Registers, memory and ending.
+type Outcome = (Snapshot, Ending);
+
 /// Tests of a row.
 const PER_ROW: u64 = 64;
+/// Streams for each level.
+const STREAMS: u64 = 2_000;
 /// Tests of a batch: bounds memory.
 const BATCH: usize = 16_384;
 /// Differences of a row that are printed in full.
@@ -47,38 +52,67 @@ fn shares(op: Op, count: u64) -> Vec<(IsaLevel, u64)> {
 #[derive(Default)]
 struct Tally {
     tests: usize,
+    instructions: usize,
+    decided: BTreeSet<Op>,
     signals: usize,
     excused: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     compared: BTreeSet<Op>,
     failures: BTreeMap<Op, Vec<String>>,
 }
 
-fn run_batch(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut Tally) {
-    let want = run_qemu::run(guest, level, tests).unwrap_or_else(|e| panic!("{e}"));
-    let mut machine = Machine::new(guest, level, tests);
-    for (test, want) in tests.iter().zip(want.results) {
-        let mut got = machine.run(test);
-        tally.tests += 1;
-        let name = test.op.row().name;
-        for why in known::excuses(test, &want, &mut got) {
-            *tally.excused.entry(why).or_default().entry(name).or_default() += 1;
+impl Tally {
+    /// Compares one test.
+    fn judge(&mut self, test: &Test, want: &Outcome, got: &mut Outcome, excuse: bool) {
+        self.tests += 1;
+        self.instructions += test.body.len();
+        if excuse {
+            for why in known::excuses(test, want, got) {
+                *self.excused.entry(why).or_default().entry(test.op.row().name).or_default() += 1;
+            }
         }
-        tally.compared.insert(test.op);
-        tally.signals += usize::from(matches!(want.1, Ending::Signal { .. }));
-        let differences = compare::differences(test, &want, &got);
+        self.compared.insert(test.op);
+        self.signals += usize::from(matches!(want.1, Ending::Signal { .. }));
+        let differences = compare::differences(test, want, got);
         if differences.is_empty() {
-            continue;
+            return;
         }
-        let mut text = format!("{:?} {:#x}:", level, test.start());
+        let mut text = format!("{:?} {:#x}:", test.level, test.start());
         for raw in &test.body {
-            let shown = isa::decode(*raw, level).map_or("?".into(), |i| isa::disassemble(i, test.start()));
+            let shown = isa::decode(*raw, test.level).map_or("?".into(), |i| isa::disassemble(i, test.start()));
             let _ = write!(text, " {raw:08x} {shown};");
         }
         let _ = write!(text, "\n      with {}", compare::inputs(test));
         for d in &differences {
             let _ = write!(text, "\n      {d}");
         }
-        tally.failures.entry(test.op).or_default().push(text);
+        self.failures.entry(test.op).or_default().push(text);
+    }
+
+    fn print_failures(&self) {
+        for (op, failures) in &self.failures {
+            println!("{op}: {} differ", failures.len());
+            for text in failures.iter().take(SHOWN) {
+                println!("    {text}");
+            }
+        }
+    }
+
+    fn assert_no_failures(&self, version: &str) {
+        let table: Vec<String> = self.failures.iter().map(|(op, f)| format!("{op} {}", f.len())).collect();
+        assert!(table.is_empty(), "{} rows differ from {version}: {}", table.len(), table.join(", "));
+    }
+}
+
+/// Runs tests under QEMU and here, and compares.
+fn run_batch(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut Tally, excuse: bool) {
+    if tests.is_empty() {
+        return;
+    }
+    let want = run_qemu::run(guest, level, tests).unwrap_or_else(|e| panic!("{e}"));
+    let mut machine = Machine::new(guest, level, tests);
+    for (test, want) in tests.iter().zip(want.results) {
+        let mut got = machine.run(test);
+        tally.judge(test, &want, &mut got, excuse);
     }
     let low = machine.low();
     for (n, (w, g)) in want.low.chunks(16).zip(low.chunks(16)).enumerate() {
@@ -88,6 +122,18 @@ fn run_batch(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut 
         }
     }
     assert!(want.low == low, "low memory differs");
+}
+
+/// Runs tests of which the manual says how they end.
+fn run_decided(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut Tally) {
+    let mut machine = Machine::new(guest, level, tests);
+    for test in tests {
+        if let Some(want) = known::decided(test) {
+            let mut got = machine.run(test);
+            tally.judge(test, &want, &mut got, false);
+            tally.decided.insert(test.op);
+        }
+    }
 }
 
 #[test]
@@ -102,7 +148,7 @@ fn every_row_agrees_with_qemu_user() {
     let mut skipped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let (mut implemented, mut rows) = (0, 0);
     for level in IsaLevel::ALL {
-        let mut tests: Vec<Test> = Vec::new();
+        let (mut tests, mut decided): (Vec<Test>, Vec<Test>) = Default::default();
         for &op in Op::ALL {
             let row = op.row();
             if !row.name.starts_with(&only) {
@@ -111,7 +157,7 @@ fn every_row_agrees_with_qemu_user() {
             let first = level == IsaLevel::ALL[0];
             rows += usize::from(first);
             implemented += usize::from(first && row.implemented);
-            let why = if row.implemented { known::skipped(op) } else { Some("has no semantics yet") };
+            let why = if row.implemented { known::skipped(op) } else { Some("no semantics yet") };
             if let Some(why) = why {
                 if first {
                     skipped.entry(why).or_default().push(row.name);
@@ -121,14 +167,20 @@ fn every_row_agrees_with_qemu_user() {
             let share = shares(op, per_row).into_iter().find(|s| s.0 == level).map_or(0, |s| s.1);
             for n in 0..share {
                 let mut r = Rng::of(seed, row.name, n << 2 | level as u64);
-                tests.push(generate::test(op, level, Place(tests.len()), &mut r));
+                let test = generate::test(op, level, Place(tests.len()), &mut r);
+                if known::decided(&test).is_some() {
+                    decided.push(generate::test(op, level, Place(decided.len()), &mut r));
+                    continue;
+                }
+                tests.push(test);
                 if tests.len() == BATCH {
-                    run_batch(&guest, level, &tests, &mut tally);
+                    run_batch(&guest, level, &tests, &mut tally, true);
                     tests.clear();
                 }
             }
         }
-        run_batch(&guest, level, &tests, &mut tally);
+        run_batch(&guest, level, &tests, &mut tally, true);
+        run_decided(&guest, level, &decided, &mut tally);
     }
     for (why, names) in &skipped {
         println!("not run, {} rows: {why}: {}", names.len(), names.join(" "));
@@ -137,18 +189,40 @@ fn every_row_agrees_with_qemu_user() {
         let names: Vec<String> = names.iter().map(|(n, count)| format!("{n} ({count})")).collect();
         println!("not compared in full: {why}: {}", names.join(" "));
     }
-    for (op, failures) in &tally.failures {
-        println!("{op}: {} differ", failures.len());
-        for text in failures.iter().take(SHOWN) {
-            println!("    {text}");
-        }
-    }
+    tally.print_failures();
     println!(
-        "{} rows compared of {implemented} implemented of {rows} in the table; {} tests, {} of them ended in a signal",
+        "{} rows compared ({} with the manual) of {implemented} implemented of {rows} in the table; {} tests, {} of them \
+         ended in a signal",
         tally.compared.len(),
+        tally.decided.len(),
         tally.tests,
         tally.signals
     );
-    let table: Vec<String> = tally.failures.iter().map(|(op, f)| format!("{op} {}", f.len())).collect();
-    assert!(table.is_empty(), "{} rows differ from {version}: {}", table.len(), table.join(", "));
+    tally.assert_no_failures(&version);
+}
+
+#[test]
+fn streams_agree_with_qemu_user() {
+    let version = run_qemu::version().unwrap_or_else(|e| panic!("{e}"));
+    let seed = number("AILERON_SEED", 1);
+    let streams = number("AILERON_DIFF_STREAMS", STREAMS);
+    println!("oracle: {version}; AILERON_SEED={seed} AILERON_DIFF_STREAMS={streams}");
+    let guest = guest::Guest::new();
+    let mut tally = Tally::default();
+    let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| known::fit_for_streams(*op)).collect();
+    for level in IsaLevel::ALL {
+        for first in (0..streams).step_by(BATCH) {
+            let count = (streams - first).min(BATCH as u64);
+            let tests: Vec<Test> = (0..count)
+                .map(|n| {
+                    let mut r = Rng::of(seed, "stream", (first + n) << 2 | level as u64);
+                    generate::stream(&ops, level, Place(n as usize), &mut r)
+                })
+                .collect();
+            run_batch(&guest, level, &tests, &mut tally, false);
+        }
+    }
+    tally.print_failures();
+    println!("{} streams of {} rows, {} instructions", tally.tests, ops.len(), tally.instructions);
+    tally.assert_no_failures(&version);
 }

@@ -324,6 +324,59 @@ pub fn test(op: Op, level: IsaLevel, place: Place, r: &mut Rng) -> Test {
     Test { op, level, place, body, sets_tar, before }
 }
 
+/// Instructions of a stream.
+const STREAM: usize = 16;
+/// Registers that hold addresses through a stream: the base, and an offset.
+const BASES: [i64; 2] = [1, 2];
+
+/// A stream of instructions that are fit for it, one after the other.
+pub fn stream(ops: &[Op], level: IsaLevel, place: Place, r: &mut Rng) -> Test {
+    let mut before = registers(r, r.clone().pick(ops).row(), level);
+    before.gpr[BASES[0] as usize] = place.sandbox() + 256;
+    before.gpr[BASES[1] as usize] = r.below(64);
+    let mut body = Vec::new();
+    let mut last = ops[0];
+    while body.len() < STREAM {
+        let op = r.pick(ops);
+        let row = op.row();
+        if !row.at(level) {
+            continue;
+        }
+        let mut raw = random_word(op, || r.next());
+        let set = |raw: &mut u64, field: Field, value: i64| match row.set(*raw, field, value) {
+            Ok(new) => *raw = new,
+            Err(e) => panic!("{e}"),
+        };
+        match shape(row) {
+            // What would write a base is left out; so is what has a length in RB.
+            Shape::Base | Shape::Length => continue,
+            Shape::None if [Field::RT, Field::RA].iter().any(|f| row.has(*f) && BASES.contains(&row.get(*f, raw))) => {
+                continue;
+            }
+            Shape::None => {}
+            Shape::Displacement(field) => {
+                set(&mut raw, Field::RA, BASES[0]);
+                set(&mut raw, field, (r.below(16) as i64 - 8) * 16);
+            }
+            Shape::Indexed => {
+                set(&mut raw, Field::RA, BASES[0]);
+                set(&mut raw, Field::RB, BASES[1]);
+            }
+        }
+        let updates = row.name.ends_with('u') && row.has(Field::D)
+            || row.name.contains("ux")
+            || row.op == Op::ldu
+            || row.op == Op::stdu;
+        let loads_base = [Field::RT, Field::RTp].iter().any(|f| row.has(*f) && [0, 1, 2].contains(&row.get(*f, raw)));
+        if shape(row) != Shape::None && (updates || loads_base) || !isa::valid_form(Insn { op, raw }) {
+            continue;
+        }
+        body.push(raw);
+        last = op;
+    }
+    Test { op: last, level, place, body, sets_tar: false, before }
+}
+
 /// An address in the sandbox that leaves room for the longest access.
 fn effective_address(r: &mut Rng, op: Op, place: Place) -> u64 {
     let base = place.sandbox() + 128;
