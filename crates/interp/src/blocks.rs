@@ -13,8 +13,24 @@ pub type Handler = for<'a> fn(&'a mut Vcpu, &'a Operation) -> bool;
 pub struct Operation {
     /// Its handler.
     pub handler: Handler,
-    /// Its word (prefix and suffix for a prefixed one): where the handler takes its fields from.
-    pub raw: u64,
+    /// Its word (the suffix of a prefixed one): where the handler takes its fields from.
+    pub word: u32,
+    /// The prefix of a prefixed instruction. Of one that can lead to another block of the page: that block's number
+    /// plus one, or 0 as long as nobody went there.
+    pub extra: u32,
+}
+
+impl Operation {
+    /// An operation for an instruction, prefix and suffix or a word alone.
+    pub fn new(handler: Handler, raw: u64) -> Self {
+        Operation { handler, word: raw as u32, extra: (raw >> 32) as u32 }
+    }
+
+    /// Prefix and suffix, or the word alone.
+    #[inline(always)]
+    pub fn raw(&self) -> u64 {
+        u64::from(self.extra) << 32 | u64::from(self.word)
+    }
 }
 
 /// Size of an [`Operation`]: the distance of two in a block.
@@ -25,11 +41,10 @@ pub type BlockId = u32;
 /// No block.
 pub const NONE: BlockId = u32::MAX;
 
-/// A straight run of instructions of one page.
+/// A straight run of instructions of one page. Conditional branches forward stand within it: taken, they leave it.
 #[derive(Debug)]
 pub struct Block {
-    /// The instructions; where the last of them does not go elsewhere by itself, one operation more
-    /// that goes on behind it.
+    /// The instructions; unless the last of them always goes elsewhere, one operation more that goes on behind it.
     pub operations: Box<[Operation]>,
     /// Number of instructions.
     pub len: i64,
@@ -37,8 +52,6 @@ pub struct Block {
     pub real: u64,
     /// [`Vcpu::mode`] that it was decoded for.
     pub mode: u32,
-    /// Blocks of the same page that follow: behind it, and at its direct branch.
-    pub links: [BlockId; 2],
     /// The block is one instruction to be traced when it completes; with the knowledge whether it is a branch.
     pub traced: Option<bool>,
 }
@@ -162,7 +175,7 @@ impl Blocks {
         &self.blocks[id as usize]
     }
 
-    /// The block, to set its links.
+    /// The block, to set the links of its operations.
     pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
         &mut self.blocks[id as usize]
     }
@@ -193,7 +206,6 @@ impl Blocks {
             let b = &mut self.blocks[*id as usize];
             self.by_key.remove(&(b.real, b.mode));
             b.operations = Box::default();
-            b.links = [NONE; 2];
         }
         self.jumps.iter_mut().filter(|j| j.block != NONE && ids.contains(&j.block)).for_each(|j| *j = EMPTY);
         self.free.extend(ids);

@@ -1,6 +1,6 @@
 //! From instruction words to a block.
 
-use crate::blocks::{Block, NONE, Operation};
+use crate::blocks::{Block, Operation};
 use crate::handlers::{self, handler_of};
 use isa::{Ends, Facility, Insn, Op, Privilege};
 use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE};
@@ -9,6 +9,9 @@ use vcpu::{R, Vcpu};
 
 /// Instructions a block has at most.
 const MOST: usize = 64;
+
+/// Conditional branches that a block has within it at most.
+const MOST_CONDITIONALS: usize = 4;
 
 /// Decodes the block at real address `real`, which the vCPU fetched from `ea`.
 ///
@@ -36,11 +39,13 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
     let mut operations = Vec::with_capacity(most + 1);
     let mut len = 0i64;
     let mut ended = false;
+    let mut stop = false;
+    let mut conditionals = 0;
     let mut traced = None;
     let mut words = Vec::new();
     let wants_words = v.observer.wants_blocks();
     let mut n = 0;
-    while n < most && !ended {
+    while n < most && !ended && !stop {
         let word = word_at(n);
         let prefixed = isa::is_prefix(word) && v.model.level >= isa::IsaLevel::V3_1;
         let mut raw = u64::from(word);
@@ -50,13 +55,17 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
             let at = real + 4 * n as u64;
             ended = true;
             if at & 63 == 60 {
-                operation = Operation { handler: handlers::prefix_crosses, raw };
+                operation = Operation::new(handlers::prefix_crosses, raw);
             } else {
                 raw = raw << 32 | u64::from(word_at(n + 1));
                 operation = one(v, raw, true).0;
             }
         } else {
-            (operation, ended, branch) = one(v, raw, false);
+            let after;
+            (operation, after, branch) = one(v, raw, false);
+            conditionals += usize::from(after == After::Conditional);
+            ended = after == After::Ends;
+            stop = after == After::Other || conditionals == MOST_CONDITIONALS;
         }
         operations.push(operation);
         if wants_words {
@@ -75,17 +84,17 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
         }
     }
     if !ended {
-        operations.push(Operation { handler: handlers::go_on, raw: 0 });
+        operations.push(Operation::new(handlers::go_on, 0));
     }
     if wants_words {
         v.observer.block(ea, real, &words);
     }
-    Ok(Block { operations: operations.into_boxed_slice(), len, real, mode: v.mode, links: [NONE; 2], traced })
+    Ok(Block { operations: operations.into_boxed_slice(), len, real, mode: v.mode, traced })
 }
 
-/// Decodes one instruction: operation, whether it ends the block, whether it is a branch.
-fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, bool, bool) {
-    let stop = |handler| (Operation { handler, raw }, true, false);
+/// Decodes one instruction: operation, what comes behind it, whether it is a branch.
+fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, After, bool) {
+    let stop = |handler| (Operation::new(handler, raw), After::Ends, false);
     let Some(insn) = isa::decode(raw, v.model.level) else { return stop(handlers::illegal) };
     let row = insn.op.row();
     let has = |m| v.mode & m != 0;
@@ -111,21 +120,43 @@ fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, bool, bool) {
         Facility::Tm => return stop(handlers::tm_unavailable),
         _ => {}
     }
-    let ends = prefixed || ends_block(insn);
-    (Operation { handler: handler_of(insn, ends, has(mode::LE) && has(mode::SF)), raw }, ends, row.ends == Ends::Branch)
+    let after = if prefixed { After::Ends } else { after(insn) };
+    let handler = handler_of(insn, after == After::Ends, has(mode::LE) && has(mode::SF));
+    (Operation::new(handler, raw), after, row.ends == Ends::Branch)
 }
 
-/// Whether the block ends with this instruction. The table says so; of `mtspr`, those that change
-/// neither translation nor what may interrupt go on.
-fn ends_block(insn: Insn) -> bool {
+/// How decoding goes on behind an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// In the same block.
+    Same,
+    /// In the same block, of which there should not be too many.
+    Conditional,
+    /// In another block: the instruction may be passed through, but seldom is.
+    Other,
+    /// The instruction always leaves the block.
+    Ends,
+}
+
+/// The table says whether an instruction ends a block. Of `mtspr`, those that change neither translation nor what may
+/// interrupt do not. A conditional branch forward, or through a register, is often not taken and the block goes on
+/// behind it; one backward is a loop's.
+fn after(insn: Insn) -> After {
     use cpu::spr::*;
     use isa::Fields;
-    if insn.op == Op::mtspr {
-        let spr = isa::Any(insn.raw).spr() as u32;
-        return !matches!(
-            spr,
-            XER | LR | CTR | TAR | VRSAVE | SRR0 | SRR1 | SPRG0..=SPRG3 | DAR | DSISR | CFAR | PPR | PPR32 | DSCR
-        );
+    const ALWAYS: u32 = 0b10100;
+    let i = isa::Any(insn.raw);
+    match insn.op {
+        Op::mtspr => match i.spr() as u32 {
+            XER | LR | CTR | TAR | VRSAVE | SRR0 | SRR1 | SPRG0..=SPRG3 | DAR | DSISR | CFAR | PPR | PPR32 | DSCR => {
+                After::Same
+            }
+            _ => After::Ends,
+        },
+        Op::bc | Op::bclr | Op::bcctr | Op::bctar if i.bo() & ALWAYS == ALWAYS => After::Ends,
+        Op::bc if i.bd() < 0 || i.lk() => After::Other,
+        Op::bc | Op::bclr | Op::bcctr | Op::bctar => After::Conditional,
+        op if op.row().ends == Ends::No => After::Same,
+        _ => After::Ends,
     }
-    insn.op.row().ends != Ends::No
 }

@@ -18,6 +18,8 @@ pub struct Exec<'a, const LEAF: bool = false> {
     pub v: &'a mut Vcpu,
     /// The operation, inside its block.
     pub op: &'a Operation,
+    /// A branch was taken.
+    pub taken: bool,
 }
 
 /// Compares as `compare_signed` does.
@@ -32,7 +34,13 @@ fn condition(less: bool, greater: bool, so: bool) -> u8 {
     }) | u8::from(so)
 }
 
-impl<const LEAF: bool> Exec<'_, LEAF> {
+impl<'a, const LEAF: bool> Exec<'a, LEAF> {
+    /// `op` of the block that [`Vcpu::cursor`] names.
+    #[inline(always)]
+    pub fn new(v: &'a mut Vcpu, op: &'a Operation) -> Self {
+        Exec { v, op, taken: false }
+    }
+
     /// Number of the instruction within its block.
     #[inline(always)]
     fn number(&self) -> usize {
@@ -62,7 +70,7 @@ impl<const LEAF: bool> Exec<'_, LEAF> {
         let cia = self.address();
         let nia = match target {
             Target::Relative(d) => {
-                self.v.link = Link::Taken;
+                self.v.link = Link::Operation;
                 cia.wrapping_add(d as u64)
             }
             Target::Absolute(a) => {
@@ -74,6 +82,7 @@ impl<const LEAF: bool> Exec<'_, LEAF> {
                 a
             }
         };
+        self.taken = true;
         self.v.state.cfar = cia;
         self.v.state.nia = self.wrap(nia);
     }
@@ -422,9 +431,6 @@ impl<const LEAF: bool> Sem for Exec<'_, LEAF> {
     fn branch_if(&mut self, c: bool, target: Target<u64>) {
         if c {
             self.take(target);
-        } else {
-            self.v.link = Link::Next;
-            self.v.state.nia = self.wrap(self.address().wrapping_add(4));
         }
     }
     #[inline(always)]

@@ -17,9 +17,9 @@ fn bytes(raw: u64) -> u64 {
 /// Runs a row. `ENDS`: the block ends behind it; where it goes is NIA, preset to the next instruction.
 #[inline(always)]
 fn run<const ENDS: bool>(v: &mut Vcpu, op: &Operation, row: impl FnOnce(&mut Exec<'_>) -> R) -> bool {
-    let mut s = Exec::<false> { v, op };
+    let mut s = Exec::<false>::new(v, op);
     if ENDS {
-        let next = s.cia().wrapping_add(bytes(op.raw));
+        let next = s.cia().wrapping_add(bytes(op.raw()));
         s.v.state.nia = s.v.wrap_ea(next);
         s.v.link = Link::None;
     }
@@ -47,7 +47,7 @@ macro_rules! leaf {
             run::<false>(v, $op, |$s| $body)
         }
         fn $name(v: &mut Vcpu, $op: &Operation) -> bool {
-            let $s = &mut Exec::<true> { v, op: $op };
+            let $s = &mut Exec::<true>::new(v, $op);
             let outcome: R = $body;
             // A call in tail position: the leaf needs no frame for it.
             if outcome.is_ok() { false } else { whole($s.v, $op) }
@@ -58,48 +58,50 @@ macro_rules! leaf {
 
 /// Which specialisations a chapter's rows have.
 macro_rules! specialise {
-    ($i:ident, $ends:ident, $common:ident, fixed, $name:ident) => {{
+    ($i:ident, $ends:ident, $branch:ident, $common:ident, fixed, $name:ident) => {{
         // Where a row has no Rc or OE field, both look alike and the compiler makes the same code.
         match ($i.rc(), $i.oe(), $i.ra() == 0) {
-            (false, false, false) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<0, 0, 0>(op.raw))),
-            (false, false, true) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<0, 0, 1>(op.raw))),
-            (true, false, _) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<1, 0, 2>(op.raw))),
-            _ => handler!($name, false, |op, s| sem::fixed::$name(s, Any(op.raw))),
+            (false, false, false) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<0, 0, 0>(op.raw()))),
+            (false, false, true) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<0, 0, 1>(op.raw()))),
+            (true, false, _) => leaf!($common, $name, |op, s| sem::fixed::$name(s, Spec::<1, 0, 2>(op.raw()))),
+            _ => handler!($name, false, |op, s| sem::fixed::$name(s, Any(op.raw()))),
         }
     }};
-    ($i:ident, $ends:ident, $common:ident, storage, $name:ident) => {
+    ($i:ident, $ends:ident, $branch:ident, $common:ident, storage, $name:ident) => {
         match ($ends, $i.ra() == 0) {
-            (true, _) => handler!($name, true, |op, s| sem::storage::$name(s, Any(op.raw))),
-            (false, true) => leaf!($common, $name, |op, s| sem::storage::$name(s, Spec::<2, 2, 1>(op.raw))),
-            (false, false) => leaf!($common, $name, |op, s| sem::storage::$name(s, Spec::<2, 2, 0>(op.raw))),
+            (true, _) => handler!($name, true, |op, s| sem::storage::$name(s, Any(op.raw()))),
+            (false, true) => leaf!($common, $name, |op, s| sem::storage::$name(s, Spec::<2, 2, 1>(op.raw()))),
+            (false, false) => leaf!($common, $name, |op, s| sem::storage::$name(s, Spec::<2, 2, 0>(op.raw()))),
         }
     };
-    ($i:ident, $ends:ident, $common:ident, branch, $name:ident) => {
-        // Branches set NIA and link themselves, both ways, and cannot stop; CR logic goes on.
-        if $ends {
+    ($i:ident, $ends:ident, $branch:ident, $common:ident, branch, $name:ident) => {
+        // Branches cannot stop; taken, they end the block. CR logic goes on.
+        if $branch {
             fn branch<const LEAF: bool>(v: &mut Vcpu, op: &Operation) -> bool {
-                let _ = sem::branch::$name(&mut Exec::<LEAF> { v, op }, Any(op.raw));
-                true
+                let mut s = Exec::<LEAF>::new(v, op);
+                // `extra` is the link, not part of the instruction.
+                let _ = sem::branch::$name(&mut s, Any(u64::from(op.word)));
+                s.taken
             }
             if $common { branch::<true> as Handler } else { branch::<false> }
         } else {
-            leaf!($common, $name, |op, s| sem::branch::$name(s, Any(op.raw)))
+            leaf!($common, $name, |op, s| sem::branch::$name(s, Any(op.raw())))
         }
     };
-    ($i:ident, $ends:ident, $common:ident, $chapter:ident, $name:ident) => {
+    ($i:ident, $ends:ident, $branch:ident, $common:ident, $chapter:ident, $name:ident) => {
         if $ends {
-            handler!($name, true, |op, s| sem::$chapter::$name(s, Any(op.raw)))
+            handler!($name, true, |op, s| sem::$chapter::$name(s, Any(op.raw())))
         } else {
-            handler!($name, false, |op, s| sem::$chapter::$name(s, Any(op.raw)))
+            handler!($name, false, |op, s| sem::$chapter::$name(s, Any(op.raw())))
         }
     };
 }
 
 macro_rules! one_row {
-    (done, $i:ident, $ends:ident, $common:ident, $chapter:ident, $name:ident) => {
-        specialise!($i, $ends, $common, $chapter, $name)
+    (done, $i:ident, $ends:ident, $branch:ident, $common:ident, $chapter:ident, $name:ident) => {
+        specialise!($i, $ends, $branch, $common, $chapter, $name)
     };
-    (todo, $i:ident, $ends:ident, $common:ident, $chapter:ident, $name:ident) => {
+    (todo, $i:ident, $ends:ident, $branch:ident, $common:ident, $chapter:ident, $name:ident) => {
         unimplemented as Handler
     };
 }
@@ -111,8 +113,9 @@ macro_rules! table {
         /// behind it. `common`: the block is little-endian and 64-bit.
         pub fn handler_of(insn: Insn, ends: bool, common: bool) -> Handler {
             let i = Any(insn.raw);
+            let branch = insn.op.row().ends == isa::Ends::Branch;
             match insn.op {
-                $( Op::$name => one_row!($status, i, ends, common, $chapter, $name), )*
+                $( Op::$name => one_row!($status, i, ends, branch, common, $chapter, $name), )*
             }
         }
     };
@@ -122,23 +125,23 @@ isa::for_each_row! { table }
 /// Behind the last instruction of a block that does not branch.
 pub fn go_on(v: &mut Vcpu, _: &Operation) -> bool {
     v.state.nia = v.wrap_ea(v.cursor.ea.wrapping_add(4 * v.cursor.len as u64));
-    v.link = Link::Next;
+    v.link = Link::Operation;
     true
 }
 
 fn program(v: &mut Vcpu, op: &Operation, cause: u64) -> bool {
-    let _ = Exec::<false> { v, op }.program(cause);
+    let _ = Exec::<false>::new(v, op).program(cause);
     true
 }
 
 fn unavailable(v: &mut Vcpu, op: &Operation, vector: Vector) -> bool {
-    Exec::<false> { v, op }.settle();
+    Exec::<false>::new(v, op).settle();
     let _ = v.raise::<()>(Interrupt::new(vector, v.cia));
     true
 }
 
 fn facility(v: &mut Vcpu, op: &Operation, ic: u64) -> bool {
-    Exec::<false> { v, op }.settle();
+    Exec::<false>::new(v, op).settle();
     let _ = v.raise_facility::<()>(ic);
     true
 }
@@ -155,9 +158,9 @@ pub fn privileged(v: &mut Vcpu, op: &Operation) -> bool {
 
 /// An instruction whose semantics are not there yet: illegal, and reported.
 pub fn unimplemented(v: &mut Vcpu, op: &Operation) -> bool {
-    Exec::<false> { v, op }.settle();
-    let name = isa::decode(op.raw, v.model.level).map_or("?", |i| i.op.row().name);
-    v.observer.clone().unimplemented_instruction(name, op.raw, v.cia);
+    Exec::<false>::new(v, op).settle();
+    let name = isa::decode(op.raw(), v.model.level).map_or("?", |i| i.op.row().name);
+    v.observer.clone().unimplemented_instruction(name, op.raw(), v.cia);
     program(v, op, srr1::PROGRAM_ILLEGAL)
 }
 
@@ -191,7 +194,7 @@ pub fn tm_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
 }
 /// A prefix in the last word before a 64-byte boundary (Power ISA 3.1, Book I, 1.6).
 pub fn prefix_crosses(v: &mut Vcpu, op: &Operation) -> bool {
-    Exec::<false> { v, op }.settle();
+    Exec::<false>::new(v, op).settle();
     let _ = v.raise::<()>(Interrupt::new(Vector::Alignment, v.cia).with_srr1(srr1::PREFIXED).with_dar(v.cia));
     true
 }

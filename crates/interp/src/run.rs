@@ -99,21 +99,22 @@ impl Interpreter {
                 }
                 let traced = block.traced;
                 let msr_before = v.state.msr;
-                let mut ended = false;
-                for op in operations {
+                let mut last = operations.len();
+                for (n, op) in operations.iter().enumerate() {
                     if (op.handler)(v, op) {
-                        ended = true;
+                        last = n;
                         break;
                     }
                 }
-                if !ended {
+                if last == operations.len() {
                     debug_assert!(partial, "a block ends by itself");
                     let ea = v.cursor.ea.wrapping_add(4 * v.cursor.len as u64);
                     v.state.nia = v.wrap_ea(ea);
                     v.link = Link::None;
                 }
                 match v.exit {
-                    Exit::Next => {}
+                    // What comes behind a branch that was taken was not retired.
+                    Exit::Next => v.budget += (v.cursor.len - 1 - last as i64).max(0),
                     Exit::Hypercall => {
                         v.ahead = 0;
                         return Leave::Exit;
@@ -136,18 +137,17 @@ impl Interpreter {
                 if v.called_away() || v.budget <= 0 {
                     continue 'look_up;
                 }
-                let link = v.link as usize;
-                if link < 2 {
-                    let next = self.blocks.get(id).links[link];
-                    if next != NONE {
-                        id = next;
+                if v.link == Link::Operation {
+                    let next = self.blocks.get(id).operations[last].extra;
+                    if next != 0 {
+                        id = next - 1;
                         continue;
                     }
                     let from = v.cursor.ea;
                     let Some(next) = self.find(v) else { return Leave::Exit };
                     // Within a page the translation that holds for one block holds for the other.
                     if from >> 12 == v.state.nia >> 12 && traced.is_none() {
-                        self.blocks.get_mut(id).links[link] = next;
+                        self.blocks.get_mut(id).operations[last].extra = next + 1;
                     }
                     // Decoding may have served mail that drops code: look up again then.
                     if !v.code_events.is_empty() {

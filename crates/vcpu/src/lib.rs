@@ -72,14 +72,11 @@ pub struct Cursor {
 
 /// How a block ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Link {
-    /// On to the instruction behind it.
-    Next = 0,
-    /// A direct branch, taken.
-    Taken = 1,
+    /// By an operation that always leads to the same place.
+    Operation,
     /// Anywhere, or with another MSR.
-    None = 2,
+    None,
 }
 
 /// One vCPU.
@@ -110,7 +107,7 @@ pub struct Vcpu {
     pub ahead: i64,
     /// The block that runs now.
     pub cursor: Cursor,
-    /// How the last block ended: which of its links leads on.
+    /// How the last block ended.
     pub link: Link,
     /// Why the last run ended.
     pub exit: Exit,
