@@ -95,6 +95,8 @@ fn tell(end: &End, on_panic: OnPanic) -> u8 {
     match end {
         End::PowerOff | End::Reboot => 0,
         End::GuestPanicked { message } => {
+            // Linux 6.x passes address 0 for its message: the console has it.
+            let message = if message.is_empty() { "it gave no reason here, see its console" } else { message };
             say::error(&format!("the guest panicked: {message}"));
             u8::from(on_panic != OnPanic::Shutdown)
         }

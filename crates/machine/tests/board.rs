@@ -1,0 +1,156 @@
+//! Bare-metal guests on a whole machine: how runs end, and that the virtual clock repeats them.
+
+use cpu::model::{POWER8, POWER9};
+use devices::Nvram;
+use hypervisor::capability::{CapBasis, resolve};
+use machine::{Config, End, Machine, MachineError};
+use platform::SeededEntropy;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+/// `lis r3,0; ori r3,r3,0xf000; addi r4,r4,0x100; sc 1; b .`: calls RTAS with the block at 0x100 of the image.
+const CALL_RTAS: [u32; 5] = [0x3c60_0000, 0x6063_f000, 0x3884_0100, 0x4400_0022, 0x4800_0000];
+
+/// A big-endian ELF file with this code, and an RTAS block with these words at 0x100.
+fn image(code: &[u32], block: &[u32]) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let mut memory = vec![0u8; 0x200];
+    for (at, words) in [(0, code), (0x100, block)] {
+        for (index, word) in words.iter().enumerate() {
+            memory[at + 4 * index..][..4].copy_from_slice(&word.to_be_bytes());
+        }
+    }
+    let mut file = vec![0x7f, b'E', b'L', b'F', 2, 2, 1, 0];
+    file.resize(16, 0);
+    file.extend([0, 2, 0, 21, 0, 0, 0, 1]);
+    for word in [0xc000_0000_0000_0000u64, 64, 0] {
+        file.extend(word.to_be_bytes());
+    }
+    file.extend([0, 0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0]);
+    file.extend([0, 0, 0, 1, 0, 0, 0, 5]);
+    for word in [0x78u64, 0xc000_0000_0000_0000, 0, 0x200, 0x1000, 0x1_0000] {
+        file.extend(word.to_be_bytes());
+    }
+    assert_eq!(file.len(), 0x78);
+    file.extend(memory);
+    let name = format!("aileron-board-{}-{}.elf", std::process::id(), COUNT.fetch_add(1, SeqCst));
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
+    let capabilities = resolve(&[], CapBasis { cpu: POWER9.level.into(), compat: None }).unwrap().0;
+    Config {
+        model: &POWER9,
+        ram_bytes: 64 << 20,
+        vcpus: 2,
+        max_vcpus: 2,
+        capabilities,
+        kernel,
+        kernel_address: 0x40_0000,
+        initrd: None,
+        append: String::new(),
+        clock,
+        entropy: Arc::new(SeededEntropy::new(7)),
+        consoles: Vec::new(),
+        nvram: Nvram::in_memory(),
+        no_reboot: true,
+        ignore_guest_panic: false,
+        uuid: None,
+        name: None,
+        root_strings: Vec::new(),
+        vcpu_observer: Arc::new(vcpu::Silent),
+        hcall_observer: None,
+    }
+}
+
+/// Runs a guest that makes one RTAS call, under both clocks; the state hash of two virtual runs has to be the same.
+fn end_of(block: &[u32]) -> End {
+    let path = image(&CALL_RTAS, block);
+    let run = |clock| {
+        let mut machine = Machine::new(config(path.clone(), clock)).unwrap();
+        let end = machine.run().unwrap();
+        (end, machine.state_hash(), machine.stats().retired)
+    };
+    let (real, ..) = run(timing::Clock::real(None));
+    let first = run(timing::Clock::virtual_time(0));
+    assert_eq!(first, run(timing::Clock::virtual_time(0)));
+    assert_eq!(first.0, real);
+    assert!((4..100).contains(&first.2), "{} instructions", first.2);
+    std::fs::remove_file(path).unwrap();
+    real
+}
+
+#[test]
+fn ends() {
+    assert_eq!(end_of(&[0x2003, 2, 1, 0, 0, 0]), End::PowerOff);
+    assert_eq!(end_of(&[0x2004, 0, 1, 0]), End::Reboot);
+    assert_eq!(end_of(&[0x2007, 0, 1, 0]), End::AllStopped);
+    let text = u32::from_be_bytes(*b"oops");
+    let panicked = end_of(&[0x201f, 1, 1, 0x40_0110, text, 0]);
+    assert_eq!(panicked, End::GuestPanicked { message: "oops".into() });
+}
+
+#[test]
+fn a_guest_that_loops_is_ended_from_outside() {
+    // Nothing but `b .`, and a jump into nowhere: machine checks for ever.
+    for code in [&[0x4800_0000][..], &[0x3c60_7fff, 0x7869_03a6, 0x7c69_03a6, 0x4e80_0420]] {
+        for virtual_clock in [false, true] {
+            let clock = if virtual_clock { timing::Clock::virtual_time(0) } else { timing::Clock::real(None) };
+            let path = image(code, &[]);
+            let mut machine = Machine::new(config(path.clone(), clock)).unwrap();
+            let handle = machine.handle();
+            let quitter = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                handle.quit("enough");
+            });
+            assert_eq!(machine.run().unwrap(), End::Quit("enough".into()));
+            quitter.join().unwrap();
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_reboot_boots_again_from_fresh_memory() {
+    // ld r5,0x180(r4): 0 at every boot, then 1 is stored there; a boot that finds 1 loops for ever.
+    // addi r6,0,1; ld r5,0x180(r4); std r6,0x180(r4); cmpdi r5,0; bne .; then the call of RTAS.
+    let mut code = vec![0x38c0_0001, 0xe8a4_0180, 0xf8c4_0180, 0x2c25_0000, 0x4082_0000];
+    code.extend(CALL_RTAS);
+    let path = image(&code, &[0x2004, 0, 1, 0]);
+    let mut machine =
+        Machine::new(Config { no_reboot: false, ..config(path.clone(), timing::Clock::real(None)) }).unwrap();
+    let handle = machine.handle();
+    let quitter = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        handle.quit("enough");
+    });
+    assert_eq!(machine.run().unwrap(), End::Quit("enough".into()));
+    quitter.join().unwrap();
+    // Nine instructions a boot; one boot that loops would have retired millions.
+    let stats = machine.stats();
+    assert!(stats.hypercalls >= 2 && stats.retired <= 10 * stats.hypercalls + 10, "{stats}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn machines_that_cannot_be_built() {
+    let path = image(&CALL_RTAS, &[]);
+    let new = |change: &dyn Fn(&mut Config)| {
+        let mut config = config(path.clone(), timing::Clock::virtual_time(0));
+        change(&mut config);
+        Machine::new(config).err().expect("refused")
+    };
+    assert!(matches!(new(&|config| config.model = &POWER8), MachineError::NeedsHash(_)));
+    assert!(matches!(new(&|config| config.vcpus = 0), MachineError::Vcpus { .. }));
+    assert!(matches!(new(&|config| config.max_vcpus = 100_000), MachineError::Vcpus { .. }));
+    assert!(matches!(new(&|config| config.ram_bytes = 1 << 45), MachineError::AbsurdRam { .. }));
+    assert!(matches!(new(&|config| config.ram_bytes = 12345), MachineError::Layout(_)));
+    assert!(matches!(new(&|config| config.ram_bytes = (64 << 20) + 1), MachineError::Ram(_)));
+    assert!(matches!(new(&|config| config.initrd = Some("/dev/zero".into())), MachineError::Load(_)));
+    assert!(matches!(new(&|config| config.kernel = "/nowhere".into()), MachineError::Load(_)));
+    assert!(matches!(new(&|config| config.kernel_address = 1), MachineError::Layout(_)));
+    std::fs::remove_file(path).unwrap();
+}
