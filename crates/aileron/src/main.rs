@@ -39,11 +39,20 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             terminal::restore();
-            say::error(&format!("{error:#}"));
+            say::error(&whole(&error));
             1
         }
     };
     ExitCode::from(code)
+}
+
+/// An error with its causes; one whose words are in what was said already is not said again.
+fn whole(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 fn start() -> Result<u8> {
@@ -241,4 +250,16 @@ fn watch_signals() -> Result<()> {
     };
     std::thread::Builder::new().name("signals".into()).spawn(watch).context("no thread for signals")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once() {
+        let cause = || std::io::Error::other("disk on fire");
+        assert_eq!(whole(&anyhow::Error::new(cause()).context("reading x")), "reading x: disk on fire");
+        assert_eq!(whole(&anyhow::Error::new(cause()).context("x: disk on fire")), "x: disk on fire");
+    }
 }
