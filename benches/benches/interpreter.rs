@@ -11,7 +11,7 @@ fn engine(text: &str) -> engine::Engine {
     let memory = Arc::new(memory::Memory::new(0x100_0000, 1).expect("16 MiB of guest RAM"));
     let mut at = CODE;
     for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        let word = isa::assemble(line).expect("the program assembles") as u32;
+        let word = isa::assemble_at(line, at).expect("the program assembles") as u32;
         memory.write(at, &word.to_le_bytes()).expect("inside RAM");
         at += 4;
     }

@@ -49,12 +49,7 @@ impl Bench {
     fn program(&self, at: u64, text: &str) -> u64 {
         let mut at = at;
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
-            // `.+8` and `.-8` are relative to the instruction, as in an assembler.
-            let line = match line.split_once('.').filter(|(_, d)| d.starts_with(['+', '-']) || d.is_empty()) {
-                Some((head, d)) => format!("{head}{:#x}", at.wrapping_add_signed(d.parse().unwrap_or(0))),
-                None => line.to_string(),
-            };
-            let word = isa::assemble_at(&line, at).unwrap_or_else(|e| panic!("{line}: {e}"));
+            let word = isa::assemble_at(line, at).unwrap_or_else(|e| panic!("{line}: {e}"));
             self.memory.write(at, &(word as u32).to_le_bytes()).unwrap();
             at += 4;
         }

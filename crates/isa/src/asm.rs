@@ -67,11 +67,18 @@ pub fn assemble(line: &str) -> Result<u64, AsmError> {
 }
 
 /// Assembles one instruction at `address`. Registers are written `r3`, `f1`, `v2`, `vs3`, `a0`, `cr1` or as plain
-/// numbers; numbers are decimal or `0x` hexadecimal. The common extended mnemonics are read too. Of a prefixed instruction the prefix is in the high half.
+/// numbers; numbers are decimal or `0x` hexadecimal. The common extended mnemonics are read too.
+/// A target may be relative to the instruction: `b .`, `bdnz .-8`. Of a prefixed instruction the prefix is in the high half.
 pub fn assemble_at(line: &str, address: u64) -> Result<u64, AsmError> {
     let line = line.trim();
     let (mnemonic, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let given: Vec<&str> = words(rest).map(str::trim).filter(|w| !w.is_empty()).collect();
+    let relative = |word: &str| {
+        let displacement = word.strip_prefix('.').and_then(|d| if d.is_empty() { Some(0) } else { d.parse().ok() });
+        displacement.map(|d: i64| format!("{:#x}", address.wrapping_add_signed(d)))
+    };
+    let targets: Vec<String> =
+        words(rest).map(|w| relative(w.trim()).unwrap_or_else(|| w.trim().to_string())).collect();
+    let given: Vec<&str> = targets.iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
     let Some((op, set)) = MNEMONICS.get(mnemonic) else {
         // What an extended mnemonic stands for is never one itself.
         return match expand(mnemonic, &given) {
