@@ -117,6 +117,7 @@ pub mod opcode {
         H_CEDE = 0xe0;
         H_CONFER = 0xe4;
         H_PROD = 0xe8;
+        H_PIC = 0xf8;
         H_VIO_SIGNAL = 0x104;
         H_SET_XDABR = 0x134;
         H_STUFF_TCE = 0x138;
@@ -129,6 +130,7 @@ pub mod opcode {
         H_SET_MODE = 0x31c;
         H_REGISTER_PROC_TBL = 0x37c;
         H_SIGNAL_SYS_RESET = 0x380;
+        H_QUERY_VAS_CAPABILITIES = 0x398;
         H_RPT_INVALIDATE = 0x448;
         H_RTAS = 0xf000;
         H_LOGICAL_MEMOP = 0xf001;

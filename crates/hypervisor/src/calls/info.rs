@@ -123,9 +123,9 @@ pub(super) fn set_dabr(_: &Hypervisor, _: &mut HcallContext<'_>, _: &HcallArgs) 
     HcallStatus::H_HARDWARE
 }
 
-/// Buffer, its size: counters of the hypervisor, which has none. In the table because every stock Linux asks, and is
-/// not to be told that something is missing.
-pub(super) fn get_perf_counter_info(_: &Hypervisor, _: &mut HcallContext<'_>, _: &HcallArgs) -> HcallStatus {
+/// A facility that this machine does not have: a processor pool with an idle count, accelerators, the hypervisor's
+/// performance counters. In the table because every stock Linux asks, and nobody is to be told that something is missing.
+pub(super) fn absent(_: &Hypervisor, _: &mut HcallContext<'_>, _: &HcallArgs) -> HcallStatus {
     HcallStatus::H_FUNCTION
 }
 

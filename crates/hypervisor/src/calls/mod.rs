@@ -51,7 +51,9 @@ pub(crate) fn rows(capabilities: &Capabilities) -> Vec<CoreHcall> {
         row!(H_SET_MODE, Some("hcall-set-mode"), mode::set_mode),
         row!(H_REGISTER_PROC_TBL, None, process_table::register),
         row!(H_RTAS, None, crate::rtas::hcall),
-        row!(H_GET_PERF_COUNTER_INFO, None, info::get_perf_counter_info),
+        row!(H_PIC, None, info::absent),
+        row!(H_QUERY_VAS_CAPABILITIES, None, info::absent),
+        row!(H_GET_PERF_COUNTER_INFO, None, info::absent),
     ];
     if capabilities.is_on(Cap::RptInvalidate) {
         rows.push(row!(H_RPT_INVALIDATE, Some("hcall-rpt-invalidate"), process_table::rpt_invalidate));
