@@ -307,8 +307,8 @@ mod tests {
         assert_eq!(bcds(count(31), 0x12c, false), (0xc, EQ | SO));
         assert_eq!(bcds(count(-128), 0x12c, false), (0xc, EQ));
         assert_eq!(bcdsr(count(-1), 0x995c, false), (0x100c, GT));
-        assert_eq!(bcdsr(count(-31), u128::MAX / 0xf * 9 & !0xf | 0xc, false), (0x1c, GT));
-        assert_eq!(bcdsr(count(-32), u128::MAX / 0xf * 9 & !0xf | 0xc, false), (0xc, EQ));
+        assert_eq!(bcdsr(count(-31), ((u128::MAX / 0xf * 9) & !0xf) | 0xc, false), (0x1c, GT));
+        assert_eq!(bcdsr(count(-32), ((u128::MAX / 0xf * 9) & !0xf) | 0xc, false), (0xc, EQ));
         assert_eq!(bcdus(count(31), 0x12), (2 << 124, GT | SO));
         assert_eq!(bcdtrunc(2 << 64, 0x1234d, false), (0x34d, LT | SO));
         assert_eq!(bcdtrunc(31 << 64, 0x1234d, false), (0x1234d, LT));

@@ -147,7 +147,7 @@ fn after(insn: Insn) -> After {
     const ALWAYS: u32 = 0b10100;
     let i = isa::Any(insn.raw);
     match insn.op {
-        Op::mtspr => match i.spr() as u32 {
+        Op::mtspr => match i.spr() {
             XER | LR | CTR | TAR | VRSAVE | SRR0 | SRR1 | SPRG0..=SPRG3 | DAR | DSISR | CFAR | PPR | PPR32 | DSCR => {
                 After::Same
             }

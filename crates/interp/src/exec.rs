@@ -128,11 +128,11 @@ impl<const LEAF: bool> Sem for Exec<'_, LEAF> {
     }
     #[inline(always)]
     fn mulhu(&mut self, a: u64, b: u64) -> u64 {
-        (u128::from(a) * u128::from(b) >> 64) as u64
+        ((u128::from(a) * u128::from(b)) >> 64) as u64
     }
     #[inline(always)]
     fn mulhs(&mut self, a: u64, b: u64) -> u64 {
-        (i128::from(a as i64) * i128::from(b as i64) >> 64) as u64
+        ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64
     }
     #[inline(always)]
     fn divu(&mut self, a: u64, b: u64) -> u64 {
@@ -248,7 +248,7 @@ impl<const LEAF: bool> Sem for Exec<'_, LEAF> {
         if c { a } else { b }
     }
     #[inline(always)]
-    fn from_bool(&mut self, b: bool) -> u64 {
+    fn one_if(&mut self, b: bool) -> u64 {
         u64::from(b)
     }
     #[inline(always)]

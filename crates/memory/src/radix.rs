@@ -115,7 +115,7 @@ pub fn translate(memory: &Memory, table: ProcessTable, ea: u64, access: Access, 
     }
     loop {
         // Level sizes 5..=16 and at least a page left: everything else is a configuration error.
-        if bits < 5 || bits > 16 || remaining < bits + 12 {
+        if !(5..=16).contains(&bits) || remaining < bits + 12 {
             return Err(bad_config());
         }
         remaining -= bits;

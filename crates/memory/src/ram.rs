@@ -50,7 +50,7 @@ impl GuestRam {
     /// # Errors
     /// [`RamError::Size`], or [`RamError::Host`].
     pub fn new(bytes: u64) -> Result<Self, RamError> {
-        if bytes == 0 || bytes % 0x1_0000 != 0 || bytes > 1 << 46 {
+        if bytes == 0 || !bytes.is_multiple_of(0x1_0000) || bytes > 1 << 46 {
             return Err(RamError::Size(bytes));
         }
         let host = |source: std::io::Error| RamError::Host { bytes, source };

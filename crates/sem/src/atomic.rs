@@ -31,7 +31,7 @@ fn record_store<S: Sem>(s: &mut S, stored: S::Long) {
     let one = s.long(1);
     let eq = s.shl(stored, one);
     let so = s.xer(XerBit::So);
-    let so = s.from_bool(so);
+    let so = s.one_if(so);
     let field = s.or(eq, so);
     s.set_cr_field(0, field);
 }

@@ -105,7 +105,7 @@ fn sum<S: Sem>(s: &mut S, a: S::Long, b: S::Long, carry: CarryIn) -> S::Long {
         }
         CarryIn::Ca => {
             let ca = s.xer(XerBit::Ca);
-            let ca = s.from_bool(ca);
+            let ca = s.one_if(ca);
             s.add(t, ca)
         }
     }
@@ -266,7 +266,7 @@ semantics! {
         let b = s.gpr(i.rb());
         let t = s.add(a, b);
         let ov = s.xer(XerBit::Ov);
-        let ov = s.from_bool(ov);
+        let ov = s.one_if(ov);
         let r = s.add(t, ov);
         let ov32 = carry_of_word(s, a, b, r);
         let ov = if s.mode_64() { carry_of_double(s, a, b, r, CarryIn::Ca) } else { ov32 };
@@ -313,7 +313,7 @@ fn multiply_add_high<S: Sem, I: Fields>(s: &mut S, i: I, signed: bool) -> R {
     let low = s.mul(a, b);
     let sum = s.add(low, c);
     let carry = s.ltu(sum, low);
-    let carry = s.from_bool(carry);
+    let carry = s.one_if(carry);
     let mut high = if signed { s.mulhs(a, b) } else { s.mulhu(a, b) };
     if signed {
         let n = s.long(63);
@@ -536,7 +536,7 @@ fn traps<S: Sem>(s: &mut S, to: u32, a: S::Long, b: S::Long) -> R {
 /// CR field BF = 0, `found`, 0, 0.
 #[inline(always)]
 fn found<S: Sem, I: Fields>(s: &mut S, i: I, found: S::Bool) -> R {
-    let bit = s.from_bool(found);
+    let bit = s.one_if(found);
     let two = s.long(2);
     let field = s.shl(bit, two);
     s.set_cr_field(i.bf(), field);
@@ -678,7 +678,7 @@ semantics! {
         let field = s.cr_field(i.bfa());
         let less = low_bit(s, field, 3);
         let greater = low_bit(s, field, 2);
-        let greater = s.from_bool(greater);
+        let greater = s.one_if(greater);
         let minus_one = s.long(u64::MAX);
         let r = s.select(less, minus_one, greater);
         only_rt(s, i, r)
@@ -1042,7 +1042,7 @@ semantics! {
         let one = s.long(1);
         for bit in [XerBit::Ov, XerBit::Ov32, XerBit::Ca, XerBit::Ca32] {
             let b = s.xer(bit);
-            let b = s.from_bool(b);
+            let b = s.one_if(b);
             field = s.shl(field, one);
             field = s.or(field, b);
         }

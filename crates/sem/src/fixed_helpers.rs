@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_number_of_three_digits_survives_its_declet() {
         for n in 0..1000u64 {
-            let bcd = n / 100 << 8 | n / 10 % 10 << 4 | n % 10;
+            let bcd = ((n / 100) << 8) | ((n / 10 % 10) << 4) | (n % 10);
             assert_eq!(declet_to_bcd(bcd_to_declet(bcd)), bcd, "{n}");
         }
         // Table of the manual's appendix: 005, 009, 055, 079, 099, 555, 999.

@@ -293,7 +293,7 @@ pub trait Sem: Sized {
     /// `c ? a : b`; both are evaluated.
     fn select(&mut self, c: Self::Bool, a: Self::Long, b: Self::Long) -> Self::Long;
     /// 1 or 0.
-    fn from_bool(&mut self, b: Self::Bool) -> Self::Long;
+    fn one_if(&mut self, b: Self::Bool) -> Self::Long;
     /// `a != 0`.
     fn nonzero(&mut self, a: Self::Long) -> Self::Bool {
         let zero = self.long(0);

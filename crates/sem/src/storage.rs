@@ -232,12 +232,12 @@ semantics! {
         let ea = displaced(s, i, false, i.d());
         big_endian_only(s, ea)?;
         let mut values = [ea; 32];
-        for n in i.rt()..32 {
+        for (n, value) in values.iter_mut().enumerate().skip(i.rt()) {
             let at = behind(s, ea, 4 * (n - i.rt()) as u64);
-            values[n] = s.load(at, Width::Word)?;
+            *value = s.load(at, Width::Word)?;
         }
-        for n in i.rt()..32 {
-            s.set_gpr(n, values[n]);
+        for (n, value) in values.into_iter().enumerate().skip(i.rt()) {
+            s.set_gpr(n, value);
         }
         Ok(())
     }

@@ -226,7 +226,7 @@ impl Vcpu {
     #[allow(unsafe_code)]
     pub fn zero_block(&mut self, ea: u64, bytes: u64) -> R {
         let (host, real) = self.data_address(ea, bytes, Access::Store)?;
-        debug_assert!(bytes % 16 == 0 && (ea & PAGE_OFFSET) + bytes <= PAGE_SIZE);
+        debug_assert!(bytes.is_multiple_of(16) && (ea & PAGE_OFFSET) + bytes <= PAGE_SIZE);
         for n in (0..bytes as usize).step_by(16) {
             // SAFETY: data_address returns a pointer into a page of RAM, in which the block ends.
             unsafe { access::store_u128(host.add(n), 0) };
@@ -452,9 +452,9 @@ unsafe fn copy_from_guest(from: *const u8, to: &mut [u8]) {
 unsafe fn copy_to_guest(to: *mut u8, from: &[u8]) {
     // SAFETY: the caller's promise; single accesses where the size has one, for atomicity.
     unsafe {
-        match from {
-            &[a, b] => access::store_u16(to, u64::from(u16::from_le_bytes([a, b]))),
-            &[a, b, c, d] => access::store_u32(to, u64::from(u32::from_le_bytes([a, b, c, d]))),
+        match *from {
+            [a, b] => access::store_u16(to, u64::from(u16::from_le_bytes([a, b]))),
+            [a, b, c, d] => access::store_u32(to, u64::from(u32::from_le_bytes([a, b, c, d]))),
             _ if from.len() == 8 => access::store_u64(to, u64::from_le_bytes(from.try_into().unwrap_or_default())),
             _ if from.len() == 16 => access::store_u128(to, u128::from_le_bytes(from.try_into().unwrap_or_default())),
             _ => {

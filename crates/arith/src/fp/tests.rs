@@ -30,7 +30,7 @@ fn specials(format: Format) -> Vec<u128> {
         one + 1,
         one + (1 << (f - 1)),
         one + (1 << f),
-        one + ((f as u128) << f) | 1,
+        (one + ((f as u128) << f)) | 1,
         format.infinity(false) - 1,
         format.infinity(false),
         format.default_nan(),

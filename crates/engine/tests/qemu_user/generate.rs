@@ -428,7 +428,7 @@ fn address(r: &mut Rng, row: &Row, shape: Shape, raw: &mut u64, before: &mut Sna
         }
         Shape::Indexed if ra == 0 && row.asm.contains("RA0") => before.gpr[rb] = ea,
         Shape::Indexed if ra == rb => {
-            let half = ea / 2 & !15;
+            let half = (ea / 2) & !15;
             before.gpr[ra] = half;
         }
         Shape::Indexed => {
