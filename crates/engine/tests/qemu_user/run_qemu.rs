@@ -7,6 +7,7 @@ use isa::IsaLevel;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The emulator.
 const QEMU: &str = "qemu-ppc64le";
@@ -53,7 +54,10 @@ pub fn run(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Result<Batch, Stri
     let slots: Vec<Slot<'_>> = tests.iter().zip(&bodies).map(|(t, body)| Slot { body, sets_tar: t.sets_tar }).collect();
     let records: Vec<u8> = tests.iter().flat_map(|t| t.before.to_bytes(t.place.entry())).collect();
     let elf = guest.elf(&guest.slots(&slots), &records);
-    let name = format!("aileron-against-qemu-{}-{}.elf", std::process::id(), cpu(level));
+    // Tests run beside each other: each batch has a file of its own.
+    static BATCHES: AtomicU64 = AtomicU64::new(0);
+    let number = BATCHES.fetch_add(1, Relaxed);
+    let name = format!("aileron-against-qemu-{}-{number}.elf", std::process::id());
     let file = TemporaryFile(std::env::temp_dir().join(name));
     let io = |e: std::io::Error| format!("{}: {e}", file.0.display());
     let mut f = std::fs::File::create(&file.0).map_err(io)?;
