@@ -132,6 +132,10 @@ pub fn excuses(test: &Test, want: &Outcome, got: &mut Outcome) -> Vec<&'static s
             got.0.cr = got.0.cr & !(1 << 28) | want.0.cr & 1 << 28;
         }
     });
+    rule("reserved bits of XER keep what was written (3.2.2)", op == Op::mtspr, &|got| {
+        const DEFINED: u64 = 0xE00C_007F;
+        got.0.xer = got.0.xer & DEFINED | want.0.xer & !DEFINED;
+    });
     rule(
         "stqcx. never succeeds in this QEMU in little-endian mode (Book II 4.6.2)",
         op == Op::stqcx_ && test.body.len() == 2,
