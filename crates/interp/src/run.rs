@@ -1,6 +1,6 @@
 //! The run loop of the interpreter: from block to block until something calls the vCPU away.
 
-use crate::blocks::{BlockId, Blocks, NONE};
+use crate::blocks::{BlockId, Blocks, NONE, OPERATION_BYTES};
 use crate::decode::decode_block;
 use vcpu::{Cursor, Exit, Link, Vcpu};
 
@@ -99,13 +99,11 @@ impl Interpreter {
                 }
                 let traced = block.traced;
                 let msr_before = v.state.msr;
-                let mut last = operations.len();
-                for (n, op) in operations.iter().enumerate() {
-                    if (op.handler)(v, op) {
-                        last = n;
-                        break;
-                    }
-                }
+                let ended = operations.iter().find(|op| (op.handler)(v, op));
+                // The place of the operation that ended the block; behind all of them if none did.
+                let last = ended.map_or(operations.len(), |op| {
+                    (std::ptr::from_ref(op) as usize - operations.as_ptr() as usize) / OPERATION_BYTES
+                });
                 if last == operations.len() {
                     debug_assert!(partial, "a block ends by itself");
                     let ea = v.cursor.ea.wrapping_add(4 * v.cursor.len as u64);
