@@ -142,9 +142,8 @@ impl Memory {
     #[allow(unsafe_code)]
     pub fn read(&self, real: u64, buf: &mut [u8]) -> Result<(), RamError> {
         let from = self.check(real, buf.len() as u64)?;
-        // SAFETY: the range was checked; guest RAM never overlaps `buf`. Other vCPUs may write
-        // meanwhile: the bytes are plain data and any mixture of old and new is acceptable.
-        unsafe { std::ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
+        // SAFETY: the range was checked; guest RAM never overlaps `buf`.
+        unsafe { access::read_bytes(from, buf) };
         Ok(())
     }
 
@@ -156,7 +155,7 @@ impl Memory {
     pub fn write(&self, real: u64, buf: &[u8]) -> Result<(), RamError> {
         let to = self.check(real, buf.len() as u64)?;
         // SAFETY: as for `read`.
-        unsafe { std::ptr::copy_nonoverlapping(buf.as_ptr(), to, buf.len()) };
+        unsafe { access::write_bytes(to, buf) };
         if !buf.is_empty() {
             for page in real >> PAGE_SHIFT..=(real + buf.len() as u64 - 1) >> PAGE_SHIFT {
                 self.note_store(page);

@@ -190,8 +190,8 @@ impl Vcpu {
         let (head, tail) = bytes.split_at_mut(p.first_len);
         // SAFETY: the pieces were translated to RAM with room for their lengths.
         unsafe {
-            copy_from_guest(p.first, head);
-            copy_from_guest(p.second, tail);
+            access::read_bytes(p.first, head);
+            access::read_bytes(p.second, tail);
         }
         Ok(())
     }
@@ -209,8 +209,8 @@ impl Vcpu {
         let (head, tail) = bytes.split_at(p.first_len);
         // SAFETY: the pieces were translated to RAM with room for their lengths.
         unsafe {
-            copy_to_guest(p.first, head);
-            copy_to_guest(p.second, tail);
+            access::write_bytes(p.first, head);
+            access::write_bytes(p.second, tail);
         }
         self.memory.note_store(p.reals[0] >> PAGE_SHIFT);
         if !tail.is_empty() {
@@ -423,45 +423,5 @@ impl Vcpu {
             }
         }
         Ok(())
-    }
-}
-
-/// # Safety
-/// `from` must have room for `to.len()` bytes of guest RAM.
-#[allow(unsafe_code)]
-unsafe fn copy_from_guest(from: *const u8, to: &mut [u8]) {
-    // SAFETY: the caller's promise; single accesses where the size has one, for atomicity.
-    unsafe {
-        match to.len() {
-            2 => to.copy_from_slice(&(access::load_u16(from) as u16).to_le_bytes()),
-            4 => to.copy_from_slice(&(access::load_u32(from) as u32).to_le_bytes()),
-            8 => to.copy_from_slice(&access::load_u64(from).to_le_bytes()),
-            16 => to.copy_from_slice(&access::load_u128(from).to_le_bytes()),
-            _ => {
-                for (n, b) in to.iter_mut().enumerate() {
-                    *b = access::load_u8(from.add(n)) as u8;
-                }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `to` must have room for `from.len()` bytes of guest RAM.
-#[allow(unsafe_code)]
-unsafe fn copy_to_guest(to: *mut u8, from: &[u8]) {
-    // SAFETY: the caller's promise; single accesses where the size has one, for atomicity.
-    unsafe {
-        match *from {
-            [a, b] => access::store_u16(to, u64::from(u16::from_le_bytes([a, b]))),
-            [a, b, c, d] => access::store_u32(to, u64::from(u32::from_le_bytes([a, b, c, d]))),
-            _ if from.len() == 8 => access::store_u64(to, u64::from_le_bytes(from.try_into().unwrap_or_default())),
-            _ if from.len() == 16 => access::store_u128(to, u128::from_le_bytes(from.try_into().unwrap_or_default())),
-            _ => {
-                for (n, b) in from.iter().enumerate() {
-                    access::store_u8(to.add(n), u64::from(*b));
-                }
-            }
-        }
     }
 }
