@@ -47,6 +47,7 @@ pub fn size(text: &str, default_unit: u64) -> Result<u64> {
         Some('T') => 1 << 40,
         Some('P') => 1 << 50,
         Some('E') => 1 << 60,
+        Some(unit) if unit.is_ascii_alphabetic() => bail!(wrong()),
         _ => default_unit,
     };
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
@@ -245,6 +246,7 @@ mod tests {
             "1GB",
             "x",
             "0x10",
+            "1023X",
             "1.G.",
             "1e3",
             "99999999999999999999",

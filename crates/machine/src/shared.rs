@@ -280,7 +280,8 @@ impl Partition for Shared {
     fn request_shutdown(&self, shutdown: Shutdown) {
         match shutdown {
             Shutdown::GuestPanicked { message } if self.ignore_guest_panic => {
-                tracing::warn!("the guest panicked: {message}; it goes on, as it was asked for");
+                let said = if message.is_empty() { String::new() } else { format!(" ({message})") };
+                tracing::warn!("the guest panicked{said}; it goes on, as it was asked for");
             }
             Shutdown::PowerOff => self.end(Ending::End(End::PowerOff)),
             Shutdown::Reboot => self.end(Ending::Reboot),
