@@ -1,0 +1,279 @@
+//! Bad input from outside, and guests that do what no guest should: the program itself, its words and its exit status.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where the test kernels are linked to, and entered.
+const BASE: u64 = 0x40_0000;
+/// Offset in bytes of the power-off call's arguments in a test kernel.
+const POWER_OFF_ARGS: u64 = 0x800;
+/// e_machine of 64-bit PowerPC.
+const PPC64: u16 = 21;
+
+/// A file below the test's own directory.
+fn file(name: &str, content: &[u8]) -> String {
+    let path = directory().join(name);
+    fs::write(&path, content).unwrap();
+    text(&path)
+}
+
+fn directory() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// What an ELF file says of itself.
+struct Elf {
+    class: u8,
+    machine: u16,
+    kind: u16,
+    memory_bytes: u64,
+}
+
+const GOOD: Elf = Elf { class: 2, machine: PPC64, kind: 2, memory_bytes: 0x1000 };
+
+/// A little-endian ELF file with one segment at [`BASE`] (System V gABI, chapters 4 and 5).
+fn elf(elf: &Elf, code: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0x7f, b'E', b'L', b'F', elf.class, 1, 1, 0];
+    bytes.resize(16, 0);
+    for half in [elf.kind, elf.machine] {
+        bytes.extend(half.to_le_bytes());
+    }
+    bytes.extend(1u32.to_le_bytes());
+    for double in [BASE, 64, 0] {
+        bytes.extend(double.to_le_bytes());
+    }
+    bytes.extend(2u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    for word in [1u32, 7] {
+        bytes.extend(word.to_le_bytes());
+    }
+    for double in [0x1000, BASE, BASE, 0x1000, elf.memory_bytes, 0x1000] {
+        bytes.extend(double.to_le_bytes());
+    }
+    bytes.resize(0x1000, 0);
+    bytes.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    bytes.resize(0x1000 + POWER_OFF_ARGS as usize, 0);
+    // RTAS power-off: token, two arguments, one result; always big-endian.
+    bytes.extend([0x2003u32, 2, 1, u32::MAX, u32::MAX].iter().flat_map(|word| word.to_be_bytes()));
+    bytes.resize(0x2000, 0);
+    bytes
+}
+
+/// Instructions that put `value` into a register: lis, ori, sldi, oris, ori.
+fn load(register: u32, value: u64) -> [u32; 5] {
+    let part = |shift: u32| (value >> shift) as u32 & 0xffff;
+    let both = (register << 21) | (register << 16);
+    [
+        0x3c00_0000 | (register << 21) | part(48),
+        0x6000_0000 | both | part(32),
+        0x7800_07c6 | both,
+        0x6400_0000 | both | part(16),
+        0x6000_0000 | both | part(0),
+    ]
+}
+
+/// `sc 1` with r3 and up.
+fn hypercall(registers: &[u64]) -> Vec<u32> {
+    let mut code: Vec<u32> = registers.iter().zip(3..).flat_map(|(&value, register)| load(register, value)).collect();
+    code.push(0x4400_0022);
+    code
+}
+
+/// H_RTAS (0xf000) with power-off's arguments.
+fn power_off() -> Vec<u32> {
+    hypercall(&[0xf000, BASE + POWER_OFF_ARGS])
+}
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aileron"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// The outcome, or a failure if the program hangs.
+fn finish(mut child: Child, what: &str) -> Output {
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begin.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("hangs: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status, stdout, stderr }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    finish(start(arguments), &arguments.join(" "))
+}
+
+/// Ends with status 1 and an error that has all of `words` in it.
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = arguments.join(" ");
+    assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+    assert!(!said.contains("panicked at"), "{line}: {said}");
+    let error = said.find("aileron: ").unwrap_or_else(|| panic!("{line}: no error among {said:?}"));
+    for word in words {
+        assert!(said[error..].contains(word), "{line}: expected {word:?} in {said:?}");
+    }
+}
+
+#[test]
+fn kernels_that_are_none() {
+    let good = elf(&GOOD, &power_off());
+    let cases = [
+        ("empty", Vec::new(), "is empty"),
+        ("text", b"#!/bin/sh\nexit 0\n".to_vec(), "not an ELF file"),
+        ("header", good[..40].to_vec(), "header"),
+        ("segment", good[..0x1800].to_vec(), "truncated"),
+        ("x86", elf(&Elf { machine: 62, ..GOOD }, &[]), "x86-64"),
+        ("ppc32", elf(&Elf { class: 1, machine: 20, ..GOOD }, &[]), "64-bit"),
+        ("object", elf(&Elf { kind: 1, ..GOOD }, &[]), "executable"),
+        ("huge", elf(&Elf { memory_bytes: 1 << 40, ..GOOD }, &[]), "does not fit"),
+        ("endless", elf(&Elf { memory_bytes: u64::MAX, ..GOOD }, &[]), ""),
+    ];
+    for (name, content, word) in cases {
+        let path = file(name, &content);
+        let word = if word.is_empty() { "kernel" } else { word };
+        // What does not fit is told by its size, everything else by the file's name.
+        let place = if word == "does not fit" || name == "endless" { "kernel" } else { path.as_str() };
+        refused(&["-kernel", &path, "-nographic"], &[place, word]);
+    }
+    refused(&["-nographic"], &["no -kernel"]);
+    refused(&["-kernel", "/nonexistent/vmlinux"], &["/nonexistent/vmlinux", "No such file"]);
+    refused(&["-kernel", &text(&directory())], &[&text(&directory()), "directory"]);
+}
+
+#[test]
+fn values_that_are_none() {
+    let kernel = file("good", &elf(&GOOD, &power_off()));
+    let large = directory().join("large");
+    fs::File::create(&large).unwrap().set_len(2 << 30).unwrap();
+    let large = text(&large);
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["-initrd", "/nonexistent/initrd"], &["/nonexistent/initrd", "No such file"]),
+        (&["-m", "1G", "-initrd", &large], &[&large, "larger"]),
+        (&["-m", "0"], &["-m 0"]),
+        (&["-m", ""], &["-m", "not a size"]),
+        (&["-m", "-5"], &["-m -5", "not a size"]),
+        (&["-m", "1023X"], &["-m 1023X", "not a size"]),
+        (&["-m", "4"], &["does not fit", "-m"]),
+        (&["-m", "9999999T"], &["host", "-m"]),
+        (&["-m", "99999999999T"], &["-m 99999999999T", "too large"]),
+        (&["-M", "pserie"], &["-M pserie", "did you mean 'pseries'"]),
+        (&["-M", "pseries,nothing=1"], &["nothing=1", "unknown property"]),
+        (&["-M", "pseries,cap-nothing=on"], &["cap-nothing", "unknown capability"]),
+        (&["-M", "pseries,cap-ail-modes"], &["cap-ail-modes", "property=value"]),
+        (&["-M", "pseries,cap-ail-modes="], &["cap-ail-modes"]),
+        (&["-M", "pseries,cap-ail-modes=1+3"], &["cap-ail-modes", "0+3"]),
+        (&["-M", "pseries,cap-ail-modes=3"], &["cap-ail-modes", "0+3"]),
+        (&["-M", "pseries,cap-ail-modes=9"], &["cap-ail-modes", "0x9"]),
+        (&["-M", "pseries,cap-ail-modes=0x2"], &["cap-ail-modes", "0x9"]),
+        (&["-M", "pseries,cap-ail-modes=0x10000000000000009"], &["cap-ail-modes", "0x9"]),
+        (&["-M", "pseries,cap-ail-modes=0+3,cap-ail-mode-3=off"], &["cap-ail-modes", "cap-ail-mode-3", "contradict"]),
+        (&["-M", "pseries,kernel-addr=here"], &["kernel-addr=here", "not a number"]),
+        (&["-M", "pseries,kernel-addr=1"], &["kernel-addr", "multiple"]),
+        (&["-M", "pseries,kernel-addr=0x7000000000"], &["0x7000000000", "does not fit"]),
+        (&["-M", "pseries,dumpdtb=/nonexistent/tree"], &["/nonexistent/tree", "No such file"]),
+        (&["-cpu", "power8"], &["power8", "hash"]),
+        (&["-cpu", "power42"], &["-cpu power42", "power9"]),
+        (&["-smp", "0"], &["-smp 0"]),
+        (&["-smp", "1000"], &["1000", "256"]),
+        (&["-smp", "threads=2"], &["-smp threads=2"]),
+        (&["-serial", "file:/nonexistent/console"], &["file:/nonexistent/console", "No such file"]),
+        (&["-serial", "unix:/nonexistent/console"], &["unix:/nonexistent/console", "No such file"]),
+        (&["-serial", "nothing"], &["-serial nothing", "stdio"]),
+        (&["-serial", "stdio", "-serial", "stdio"], &["-serial stdio"]),
+        (&["-d", "int", "-D", "/nonexistent/log"], &["-D /nonexistent/log", "No such file"]),
+        (&["-d", "nothing"], &["-d nothing", "unimp"]),
+        (&["-nvram", "/nonexistent/nvram"], &["/nonexistent/nvram", "No such file"]),
+        (&["-icount", "shift=99"], &["shift=99"]),
+        (&["-rtc", "base=never"], &["never", "date"]),
+        (&["-kernell", "vmlinux"], &["-kernell", "did you mean -kernel"]),
+        (&["-append"], &["-append", "value"]),
+        (&["disk.img"], &["disk.img"]),
+    ];
+    for (options, words) in cases {
+        let arguments: Vec<&str> = ["-kernel", &kernel].into_iter().chain(options.iter().copied()).collect();
+        refused(&arguments, words);
+    }
+}
+
+/// A guest that powers off ends well, whatever became of the standard streams.
+#[test]
+fn closed_streams() {
+    let kernel = file("closed", &elf(&GOOD, &power_off()));
+    let redirections = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "</dev/null", ">/dev/full", "| true"];
+    for redirection in redirections {
+        let script = format!("exec \"$0\" -m 64 -nographic -kernel \"$1\" {redirection}");
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", &script, env!("CARGO_BIN_EXE_aileron"), &kernel]);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = finish(shell.spawn().unwrap(), &script);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked at"), "{redirection}: {}: {said}", output.status);
+    }
+}
+
+/// Wild pointers and numbers: the guest gets PAPR's answer and goes on to power off.
+#[test]
+fn wild_calls() {
+    let wild = [0, 1, 0x7ff_ffff, 0xffff_ffff, 1 << 40, 1 << 63, u64::MAX - 7, u64::MAX];
+    // H_RTAS, H_REGISTER_VPA, H_PUT_TERM_CHAR, H_GET_TERM_CHAR, H_LOGICAL_MEMOP, H_SET_MODE, H_REGISTER_PROC_TBL,
+    // H_PUT_TCE_INDIRECT, H_PAGE_INIT, and numbers that are none.
+    let calls = [0xf000, 0xdc, 0x58, 0x54, 0xf001, 0x31c, 0x37c, 0x13c, 0x2c, 3, u64::MAX];
+    for value in wild {
+        let mut code = Vec::new();
+        for call in calls {
+            code.extend(hypercall(&[call, value, value, value, value]));
+        }
+        code.extend(power_off());
+        assert!(code.len() * 4 <= POWER_OFF_ARGS as usize, "the code reaches into the arguments");
+        let kernel = file(&format!("wild-{value:x}"), &elf(&GOOD, &code));
+        let output = run(&["-m", "64", "-nographic", "-kernel", &kernel]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked at"), "{value:#x}: {}: {said}", output.status);
+    }
+}
+
+/// A guest in the middle of nowhere runs on, and the emulator still listens.
+#[test]
+fn lost_guests() {
+    let cases: [(&str, Vec<u32>); 3] = [
+        ("nothing", vec![0]),
+        // mtctr r3; bctr
+        ("nowhere", load(3, 0x7fff_ffff_fff0_0000).into_iter().chain([0x7c69_03a6, 0x4e80_0420]).collect()),
+        // ld r4,0(r3): a real address without memory is a machine check, and the handler is another.
+        ("machine checks", load(3, 0x00ff_ffff_ffff_0000).into_iter().chain([0xe883_0000]).collect()),
+    ];
+    for (name, code) in cases {
+        let kernel = file(name, &elf(&GOOD, &code));
+        let child = start(&["-m", "64", "-nographic", "-kernel", &kernel]);
+        std::thread::sleep(Duration::from_millis(500));
+        let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success(), "{name}: ended by itself");
+        let output = finish(child, name);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(128 + 15), "{name}: {said}");
+        assert!(said.contains("signal 15") && !said.contains("panicked at"), "{name}: {said}");
+    }
+}
