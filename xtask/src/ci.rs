@@ -62,6 +62,10 @@ fn sources(tally: &mut Tally) {
             run::run(cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"]))
         }
     });
+    // Ignored elsewhere, so that `cargo test` needs no QEMU.
+    tally.step("hypercalls against QEMU", || {
+        run::run(cargo().args(["test", "--package", "devices", "--test", "against_qemu", "--quiet", "--", "--ignored"]))
+    });
     tally.step("doc tests", || run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"])));
 }
 
