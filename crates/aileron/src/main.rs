@@ -113,7 +113,11 @@ fn tell(end: &End, on_panic: OnPanic) -> u8 {
             say::error("every vCPU has stopped itself, and nothing can start one again");
             1
         }
-        End::Quit(reason) if reason == QUIT_BY_KEY => 0,
+        End::Quit(reason) if reason == QUIT_BY_KEY => {
+            // The guest's cursor is in the middle of a line.
+            say::line(&format!("\naileron: {reason}"));
+            0
+        }
         End::Quit(reason) => {
             say::error(reason);
             // As a shell tells of a program that a signal ended.
