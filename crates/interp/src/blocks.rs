@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use vcpu::{CodeEvent, Vcpu};
 
-/// Runs one instruction. True if the block ends here: by its last instruction, or because the
-/// instruction stopped ([`Vcpu::exit`] says why).
-pub type Handler = for<'a> fn(&'a mut Vcpu, &'a Operation) -> bool;
+/// Runs one instruction, and those behind it up to the end of the block. Returns the operation that ended it: the block's
+/// last instruction, a branch that was taken, or an instruction that stopped ([`Vcpu::exit`] says why).
+///
+/// A handler calls the next one in tail position. Release builds make jumps of these calls; nothing depends on it, since
+/// a block's length bounds their depth.
+pub type Handler = for<'a> fn(&'a mut Vcpu, &'a Operation) -> &'a Operation;
 
 /// One decoded instruction.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,16 @@ impl Operation {
     /// An operation for an instruction, prefix and suffix or a word alone.
     pub fn new(handler: Handler, raw: u64) -> Self {
         Operation { handler, word: raw as u32, extra: (raw >> 32) as u32 }
+    }
+
+    /// Runs what stands behind this operation in its block.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub fn run_next<'a>(&'a self, v: &'a mut Vcpu) -> &'a Operation {
+        // SAFETY: an operation that runs is part of a block ([`Vcpu::cursor`]), and the last of every block
+        // (`handlers::go_on`, or `handlers::cut`) does not call this.
+        let next = unsafe { &*std::ptr::from_ref(self).add(1) };
+        (next.handler)(v, next)
     }
 
     /// Prefix and suffix, or the word alone.
@@ -44,7 +57,7 @@ pub const NONE: BlockId = u32::MAX;
 /// A straight run of instructions of one page. Conditional branches forward stand within it: taken, they leave it.
 #[derive(Debug)]
 pub struct Block {
-    /// The instructions; unless the last of them always goes elsewhere, one operation more that goes on behind it.
+    /// The instructions, and one operation more that goes on behind them.
     pub operations: Box<[Operation]>,
     /// Number of instructions.
     pub len: i64,

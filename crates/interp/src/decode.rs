@@ -83,9 +83,8 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
             }
         }
     }
-    if !ended {
-        operations.push(Operation::new(handlers::go_on, 0));
-    }
+    // Behind an instruction that always leaves the block this is never run, but every block ends with it.
+    operations.push(Operation::new(handlers::go_on, 0));
     if wants_words {
         v.observer.block(ea, real, &words);
     }

@@ -32,8 +32,8 @@ fn run<const ENDS: bool>(v: &mut Vcpu, op: &Operation, row: impl FnOnce(&mut Exe
 /// A function of its own for a row, named after it, so that profiles say which instruction takes the time.
 macro_rules! handler {
     ($name:ident, $ends:literal, |$op:ident, $s:ident| $body:expr) => {{
-        fn $name(v: &mut Vcpu, $op: &Operation) -> bool {
-            run::<$ends>(v, $op, |$s| $body)
+        fn $name<'a>(v: &'a mut Vcpu, $op: &'a Operation) -> &'a Operation {
+            if run::<$ends>(v, $op, |$s| $body) { $op } else { $op.run_next(v) }
         }
         $name as Handler
     }};
@@ -43,14 +43,16 @@ macro_rules! handler {
 macro_rules! leaf {
     ($common:ident, $name:ident, |$op:ident, $s:ident| $body:expr) => {{
         #[inline(never)]
-        fn whole(v: &mut Vcpu, $op: &Operation) -> bool {
-            run::<false>(v, $op, |$s| $body)
+        fn whole<'a>(v: &'a mut Vcpu, $op: &'a Operation) -> &'a Operation {
+            if run::<false>(v, $op, |$s| $body) { $op } else { $op.run_next(v) }
         }
-        fn $name(v: &mut Vcpu, $op: &Operation) -> bool {
-            let $s = &mut Exec::<true>::new(v, $op);
-            let outcome: R = $body;
-            // A call in tail position: the leaf needs no frame for it.
-            if outcome.is_ok() { false } else { whole($s.v, $op) }
+        fn $name<'a>(v: &'a mut Vcpu, $op: &'a Operation) -> &'a Operation {
+            let outcome: R = {
+                let $s = &mut Exec::<true>::new(v, $op);
+                $body
+            };
+            // Calls in tail position: the leaf needs no frame for them.
+            if outcome.is_ok() { $op.run_next(v) } else { whole(v, $op) }
         }
         if $common { $name as Handler } else { whole }
     }};
@@ -77,11 +79,11 @@ macro_rules! specialise {
     ($i:ident, $ends:ident, $branch:ident, $common:ident, branch, $name:ident) => {
         // Branches cannot stop; taken, they end the block. CR logic goes on.
         if $branch {
-            fn branch<const LEAF: bool>(v: &mut Vcpu, op: &Operation) -> bool {
+            fn branch<'a, const LEAF: bool>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
                 let mut s = Exec::<LEAF>::new(v, op);
                 // `extra` is the link, not part of the instruction.
                 let _ = sem::branch::$name(&mut s, Any(u64::from(op.word)));
-                s.taken
+                if s.taken { op } else { op.run_next(v) }
             }
             if $common { branch::<true> as Handler } else { branch::<false> }
         } else {
@@ -123,41 +125,48 @@ macro_rules! table {
 isa::for_each_row! { table }
 
 /// Behind the last instruction of a block that does not branch.
-pub fn go_on(v: &mut Vcpu, _: &Operation) -> bool {
+pub fn go_on<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     v.state.nia = v.wrap_ea(v.cursor.ea.wrapping_add(4 * v.cursor.len as u64));
     v.link = Link::Operation;
-    true
+    op
 }
 
-fn program(v: &mut Vcpu, op: &Operation, cause: u64) -> bool {
+/// As [`go_on`], where the budget cuts a block off.
+pub fn cut<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
+    go_on(v, op);
+    v.link = Link::None;
+    op
+}
+
+fn program<'a>(v: &'a mut Vcpu, op: &'a Operation, cause: u64) -> &'a Operation {
     let _ = Exec::<false>::new(v, op).program(cause);
-    true
+    op
 }
 
-fn unavailable(v: &mut Vcpu, op: &Operation, vector: Vector) -> bool {
+fn unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation, vector: Vector) -> &'a Operation {
     Exec::<false>::new(v, op).settle();
     let _ = v.raise::<()>(Interrupt::new(vector, v.cia));
-    true
+    op
 }
 
-fn facility(v: &mut Vcpu, op: &Operation, ic: u64) -> bool {
+fn facility<'a>(v: &'a mut Vcpu, op: &'a Operation, ic: u64) -> &'a Operation {
     Exec::<false>::new(v, op).settle();
     let _ = v.raise_facility::<()>(ic);
-    true
+    op
 }
 
 /// Not an instruction.
-pub fn illegal(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn illegal<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     program(v, op, srr1::PROGRAM_ILLEGAL)
 }
 
 /// Privileged, in problem state.
-pub fn privileged(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn privileged<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     program(v, op, srr1::PROGRAM_PRIVILEGED)
 }
 
 /// An instruction whose semantics are not there yet: illegal, and reported.
-pub fn unimplemented(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn unimplemented<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     Exec::<false>::new(v, op).settle();
     let name = isa::decode(op.raw(), v.model.level).map_or("?", |i| i.op.row().name);
     v.observer.clone().unimplemented_instruction(name, op.raw(), v.cia);
@@ -165,36 +174,36 @@ pub fn unimplemented(v: &mut Vcpu, op: &Operation) -> bool {
 }
 
 /// MSR\[FP\] is off.
-pub fn fp_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn fp_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     unavailable(v, op, Vector::FpUnavailable)
 }
 /// MSR\[VEC\] is off.
-pub fn vector_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn vector_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     unavailable(v, op, Vector::VectorUnavailable)
 }
 /// MSR\[VSX\] is off.
-pub fn vsx_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn vsx_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     unavailable(v, op, Vector::VsxUnavailable)
 }
 /// FSCR\[TAR\] is off.
-pub fn tar_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn tar_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     facility(v, op, fscr::ic::TAR)
 }
 /// FSCR\[SCV\] is off.
-pub fn scv_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn scv_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     facility(v, op, fscr::ic::SCV)
 }
 /// FSCR\[PREFIX\] is off.
-pub fn prefix_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn prefix_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     facility(v, op, fscr::ic::PREFIX)
 }
 /// MSR\[TM\] is off, always.
-pub fn tm_unavailable(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn tm_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     facility(v, op, fscr::ic::TM)
 }
 /// A prefix in the last word before a 64-byte boundary (Power ISA 3.1, Book I, 1.6).
-pub fn prefix_crosses(v: &mut Vcpu, op: &Operation) -> bool {
+pub fn prefix_crosses<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     Exec::<false>::new(v, op).settle();
     let _ = v.raise::<()>(Interrupt::new(Vector::Alignment, v.cia).with_srr1(srr1::PREFIXED).with_dar(v.cia));
-    true
+    op
 }

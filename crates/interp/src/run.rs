@@ -1,7 +1,8 @@
 //! The run loop of the interpreter: from block to block until something calls the vCPU away.
 
-use crate::blocks::{BlockId, Blocks, NONE, OPERATION_BYTES};
+use crate::blocks::{BlockId, Blocks, NONE, OPERATION_BYTES, Operation};
 use crate::decode::decode_block;
+use crate::handlers;
 use vcpu::{Cursor, Exit, Link, Vcpu};
 
 /// Why [`Interpreter::run`] came back. NIA and all registers are settled.
@@ -86,30 +87,23 @@ impl Interpreter {
                 let block = self.blocks.get(id);
                 let mut operations = &*block.operations;
                 let len = block.len;
-                v.cursor = Cursor { operations: operations.as_ptr() as usize, ea: v.state.nia, len };
+                let cut: Vec<Operation>;
+                v.cursor = Cursor { operations: 0, ea: v.state.nia, len };
                 v.budget -= len;
-                let mut partial = false;
                 if v.budget < 0 {
-                    // Only so many instructions are left: run just these. `len` says what was counted.
-                    let left = (v.budget + len) as usize;
-                    operations = &operations[..left];
-                    v.cursor.len = left as i64;
+                    // Only so many instructions are left: run just these.
+                    let left = v.budget + len;
+                    let stop = Operation::new(handlers::cut, 0);
+                    cut = operations.iter().copied().take(left as usize).chain([stop]).collect();
+                    operations = &cut;
+                    v.cursor.len = left;
                     v.budget = 0;
-                    partial = true;
                 }
+                v.cursor.operations = operations.as_ptr() as usize;
                 let traced = block.traced;
                 let msr_before = v.state.msr;
-                let ended = operations.iter().find(|op| (op.handler)(v, op));
-                // The place of the operation that ended the block; behind all of them if none did.
-                let last = ended.map_or(operations.len(), |op| {
-                    (std::ptr::from_ref(op) as usize - operations.as_ptr() as usize) / OPERATION_BYTES
-                });
-                if last == operations.len() {
-                    debug_assert!(partial, "a block ends by itself");
-                    let ea = v.cursor.ea.wrapping_add(4 * v.cursor.len as u64);
-                    v.state.nia = v.wrap_ea(ea);
-                    v.link = Link::None;
-                }
+                let last = (operations[0].handler)(v, &operations[0]);
+                let last = (std::ptr::from_ref(last) as usize - operations.as_ptr() as usize) / OPERATION_BYTES;
                 match v.exit {
                     // What comes behind a branch that was taken was not retired.
                     Exit::Next => v.budget += (v.cursor.len - 1 - last as i64).max(0),

@@ -121,19 +121,32 @@ impl Shared {
 
     /// Back to the state after power-on. No vCPU runs.
     pub(crate) fn reset(&self) {
-        for (index, slot) in self.slots.iter().enumerate() {
+        for slot in &self.slots {
             *lock(&slot.state) = SlotState::STOPPED;
-            self.memory.hub().mailbox(index).lower(pending::STOP);
         }
         *lock(&self.process_table) = ProcessTable::default();
         self.lpcr.store(self.lpcr_reset, SeqCst);
-        *lock(&self.ending) = None;
+        let mut ending = lock(&self.ending);
+        if matches!(*ending, Some(Ending::End(_))) {
+            // The host's order to end came during the reboot: the next run ends at once.
+            return;
+        }
+        *ending = None;
         self.is_ending.store(false, SeqCst);
+        for index in 0..self.slots.len() {
+            self.memory.hub().mailbox(index).lower(pending::STOP);
+        }
     }
 
-    /// The run is to end, or to start again; the first reason counts.
+    /// The run is to end, or to start again. The first reason counts, but an end counts more than a reboot: the
+    /// order of the host to quit must not get lost in the guest's.
     pub(crate) fn end(&self, ending: Ending) {
-        lock(&self.ending).get_or_insert(ending);
+        {
+            let mut now = lock(&self.ending);
+            if !matches!(*now, Some(Ending::End(_))) {
+                *now = Some(ending);
+            }
+        }
         self.is_ending.store(true, SeqCst);
         for index in 0..self.slots.len() {
             self.memory.hub().mailbox(index).raise(pending::STOP);
