@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 pub const INPUT_BYTES_MAX: usize = 64 << 10;
 /// Output that may wait for the host. A guest that is faster is told to try again.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// How long the writer lets output gather after a write: a guest gives 16 bytes at a time, or one, and a write of the
+/// host's for each would cost more than the guest spends on it.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long [`Console::flush`] waits for a host that does not take its output.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
@@ -20,6 +23,8 @@ struct Output {
     queue: Vec<u8>,
     /// The writer has taken bytes that it has not written yet.
     writing: bool,
+    /// The writer waits to be told of output.
+    waiting: bool,
 }
 
 /// A console whose other side is served by host threads.
@@ -95,6 +100,7 @@ impl QueuedConsole {
                     tracing::warn!("console output is dropped from here on: {error}");
                     failed = true;
                 }
+                thread::sleep(GATHER);
             }
         })?;
         Ok(())
@@ -130,7 +136,10 @@ impl QueuedConsole {
         if output.queue.is_empty() {
             self.output_written.notify_all();
         }
-        let nothing = |output: &mut Output| output.queue.is_empty();
+        let nothing = |output: &mut Output| {
+            output.waiting = output.queue.is_empty();
+            output.waiting
+        };
         let mut output = self.output_ready.wait_while(output, nothing).unwrap_or_else(PoisonError::into_inner);
         output.writing = true;
         std::mem::take(&mut output.queue)
@@ -163,7 +172,9 @@ impl Console for QueuedConsole {
         };
         if count != 0 {
             output.queue.extend(&data[..count]);
-            self.output_ready.notify_one();
+            if output.waiting {
+                self.output_ready.notify_one();
+            }
         }
         count
     }
