@@ -292,7 +292,8 @@ mod tests {
             assert_eq!(rig.call(opcode, &[]), HcallStatus::H_FUNCTION);
         }
         let told = lock(&counter.0).clone();
-        assert_eq!(told, ["hypercall 0x7c", "hypercall 0xf080", "hypercall 0x7d", "hypercall 0xffffffffffffffff"]);
+        // 0xf080 is a call that stock kernels try: known not to be there, and not worth a word.
+        assert_eq!(told, ["hypercall 0x7c", "hypercall 0x7d", "hypercall 0xffffffffffffffff"]);
         for opcode in 0x10_0000..0x10_0000 + 2 * REPORTS_MAX as u64 {
             rig.call(opcode, &[]);
         }
