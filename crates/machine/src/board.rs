@@ -3,7 +3,7 @@
 use crate::fdt::{Tree, TreeError, VioNode};
 use crate::layout::{Layout, LayoutError, Wanted, place};
 use crate::loader::{Endianness, Kernel, LoadError, read_initrd};
-use crate::outside::{Ram, Time};
+use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
 use cpu::CpuModel;
@@ -221,6 +221,11 @@ impl Machine {
         let vty = |(console, node): (&Arc<dyn Console>, &VioNode)| {
             Vty::new(node.reg, node.xisr, console.clone(), interrupts.clone())
         };
+        if clock.is_virtual() {
+            for console in &mut config.consoles {
+                *console = Arc::new(Patient { console: console.clone(), shared: shared.clone() });
+            }
+        }
         let bus = Arc::new(VioBus::new(config.consoles.iter().zip(&vtys).map(vty).collect()));
         let rtc = Arc::new(Rtc::new());
         let nvram = Arc::new(std::mem::replace(&mut config.nvram, Nvram::in_memory()));

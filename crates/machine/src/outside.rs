@@ -1,7 +1,8 @@
-//! Guest memory, clock and entropy as hypercalls and devices see them.
+//! Guest memory, clock, entropy and consoles as hypercalls and devices see them.
 
+use crate::shared::Shared;
 use memory::Memory;
-use platform::{Access, Clock, Entropy, GuestMemory, MemoryError, check_range};
+use platform::{Access, Clock, Console, Entropy, GuestMemory, InputNotifier, MemoryError, check_range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,5 +64,75 @@ impl Entropy for HostEntropy {
                 }
             }
         }
+    }
+}
+
+/// How long a console that is full is left alone.
+const FULL: Duration = Duration::from_millis(1);
+
+/// A console under the virtual clock: a guest that was told to try again when the host is slow would see the host's time.
+/// So the guest waits instead, until the run ends.
+pub(crate) struct Patient {
+    pub console: Arc<dyn Console>,
+    pub shared: Arc<Shared>,
+}
+
+impl Console for Patient {
+    fn read(&self, buffer: &mut [u8]) -> usize {
+        self.console.read(buffer)
+    }
+
+    fn write(&self, data: &[u8]) -> usize {
+        let mut count = self.console.write(data);
+        while count < data.len() && !self.shared.is_ending() {
+            std::thread::sleep(FULL);
+            count += self.console.write(&data[count..]);
+        }
+        data.len()
+    }
+
+    fn set_input_notifier(&self, notifier: InputNotifier) {
+        self.console.set_input_notifier(notifier);
+    }
+
+    fn flush(&self) {
+        self.console.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::{End, Ending};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    /// Takes three bytes of every other write.
+    #[derive(Default)]
+    struct Slow(AtomicUsize);
+
+    impl Console for Slow {
+        fn read(&self, _: &mut [u8]) -> usize {
+            0
+        }
+
+        fn write(&self, data: &[u8]) -> usize {
+            if self.0.fetch_add(1, SeqCst).is_multiple_of(2) { 0 } else { data.len().min(3) }
+        }
+
+        fn set_input_notifier(&self, _: InputNotifier) {}
+    }
+
+    #[test]
+    fn a_slow_host_is_not_seen_under_the_virtual_clock() {
+        let memory = Arc::new(Memory::new(1 << 20, 1).unwrap());
+        let shared = Arc::new(Shared::new(memory, &cpu::model::POWER9, 1, 1, true, false));
+        let slow = Arc::new(Slow::default());
+        let patient = Patient { console: slow.clone(), shared: shared.clone() };
+        assert_eq!(patient.write(b"0123456789"), 10);
+        assert_eq!(slow.0.load(SeqCst), 8);
+        // Nobody waits for a console after the end.
+        shared.end(Ending::End(End::PowerOff));
+        assert_eq!(patient.write(b"0123456789"), 10);
+        assert_eq!(slow.0.load(SeqCst), 9);
     }
 }
