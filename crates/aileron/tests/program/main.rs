@@ -1,0 +1,5 @@
+//! The program as a person or a script runs it.
+
+mod bad_input;
+mod guest;
+mod terminal;
