@@ -101,6 +101,8 @@ const EMPTY: Jump = Jump { ea: u64::MAX, key: u64::MAX, block: NONE };
 
 /// Slots of the jump cache a page has.
 const SLOTS: usize = 64;
+/// Blocks that are kept: about 250 bytes each. A boot of Debian to the login prompt has 160 thousand.
+const MOST_BLOCKS: usize = 1 << 20;
 /// Pages that the jump cache tells apart.
 const PAGES: usize = 128;
 
@@ -158,6 +160,11 @@ impl Blocks {
         self.jumps[jump_index(v, ea)] = Jump { ea, key: jump_key(v, ea), block };
     }
 
+    /// Whether there are so many blocks that it is time to start over.
+    pub fn is_full(&self) -> bool {
+        self.blocks.len() - self.free.len() > MOST_BLOCKS
+    }
+
     /// The block decoded at this real address for this mode.
     pub fn find(&self, real: u64, mode: u32) -> BlockId {
         self.by_key.get(&(real, mode)).copied().unwrap_or(NONE)
@@ -197,6 +204,7 @@ impl Blocks {
     pub fn act_on(&mut self, event: CodeEvent) {
         match event {
             CodeEvent::DropPage(page) => self.drop_page(page),
+            CodeEvent::DropAll => self.clear(),
             CodeEvent::ForgetAll => self.jumps.fill(EMPTY),
             CodeEvent::ForgetPage { base, ea, shift } => {
                 if shift > 16 {

@@ -82,6 +82,9 @@ impl Interpreter {
             if !v.code_events.is_empty() {
                 self.act_on_events(v);
             }
+            if self.blocks.is_full() {
+                self.blocks.clear();
+            }
             let Some(mut id) = self.find(v) else { return Leave::Exit };
             loop {
                 let block = self.blocks.get(id);

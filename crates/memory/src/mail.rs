@@ -67,6 +67,8 @@ pub enum Message {
         /// Real page number.
         page: u64,
     },
+    /// Forget all translations and all decoded code: stands for more messages than a mailbox keeps.
+    ForgetEverything,
     /// Change LPCR: `lpcr = lpcr & !mask | value`.
     UpdateLpcr {
         /// Bits to replace.
@@ -82,6 +84,9 @@ pub enum Message {
         size_bytes: u64,
     },
 }
+
+/// Messages that wait in a mailbox at most, but for changes of LPCR and process table, which are rare.
+const MOST_MESSAGES: usize = 4096;
 
 /// One vCPU's mailbox and the bits that call it away from guest code.
 #[derive(Debug, Default)]
@@ -154,6 +159,11 @@ impl Mailbox {
 
     fn post(&self, message: Message) -> u64 {
         let mut queue = locked(&self.queue);
+        if queue.len() >= MOST_MESSAGES {
+            // A vCPU that is stopped for long serves nothing: what it would forget piece by piece, it forgets whole.
+            queue.retain(|m| matches!(m, Message::UpdateLpcr { .. } | Message::ProcessTable { .. }));
+            queue.push(Message::ForgetEverything);
+        }
         queue.push(message);
         let number = self.posted.fetch_add(1, SeqCst) + 1;
         self.pending.fetch_or(pending::MAIL, SeqCst);
@@ -247,6 +257,20 @@ mod tests {
         assert_eq!(other.join().unwrap(), [message]);
         // vCPU 2 was quiet: nobody waited, the message is still there.
         assert_eq!(hub.mailbox(2).take().0, [message]);
+    }
+
+    #[test]
+    fn a_mailbox_that_nobody_serves_stays_small() {
+        let hub = Hub::new(1);
+        let lpcr = Message::UpdateLpcr { mask: 1, value: 1 };
+        hub.broadcast(None, lpcr);
+        for page in 0..3 * MOST_MESSAGES as u64 {
+            hub.broadcast(None, Message::DropCode { page });
+        }
+        let (messages, _) = hub.mailbox(0).take();
+        assert!(messages.len() <= MOST_MESSAGES + 1, "{}", messages.len());
+        assert_eq!(messages[..2], [lpcr, Message::ForgetEverything]);
+        assert_eq!(messages.last(), Some(&Message::DropCode { page: 3 * MOST_MESSAGES as u64 - 1 }));
     }
 
     #[test]

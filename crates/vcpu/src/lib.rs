@@ -46,6 +46,8 @@ pub enum Exit {
 pub enum CodeEvent {
     /// The real page's decoded code is stale.
     DropPage(u64),
+    /// All decoded code is stale.
+    DropAll,
     /// Look-ups by effective address within this page are stale: context base and page.
     ForgetPage {
         /// First context id of the process.
@@ -235,6 +237,10 @@ impl Vcpu {
                 Message::Invalidate(what) => self.invalidate(what),
                 Message::WithdrawWrites { page } => self.tlb.withdraw_writes(page),
                 Message::DropCode { page } => self.code_events.push(CodeEvent::DropPage(page)),
+                Message::ForgetEverything => {
+                    self.invalidate(Invalidation::All);
+                    self.code_events.push(CodeEvent::DropAll);
+                }
                 Message::UpdateLpcr { mask, value } => {
                     let new = self.state.lpcr & !mask | value & mask;
                     self.set_lpcr(new);
