@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn ail_table_of_the_manual() {
-        // (model, LPCR[AIL], IR, DR) -> effective mode; rows of papr-facts A2, "HV stays 0".
+        // (model, LPCR[AIL], IR, DR) -> effective mode; Power ISA 3.1B, Book III, 2.2: interrupts that leave MSR[HV] alone.
         for model in MODELS {
             for ail in 0..4 {
                 for translation in [0, msr::IR, msr::DR, msr::IR | msr::DR] {
