@@ -21,7 +21,6 @@ const TOOLS: &[(&str, &str)] = &[
     ("qemu-ppc64le", "qemu-user"),
     ("qemu-system-ppc64", "qemu-system-ppc"),
     ("powerpc64le-linux-gnu-objdump", "binutils-powerpc64le-linux-gnu"),
-    ("powerpc64le-linux-gnu-gcc", "gcc-powerpc64le-linux-gnu"),
     ("dtc", "device-tree-compiler"),
     ("cpio", "cpio"),
 ];
