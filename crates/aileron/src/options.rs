@@ -2,8 +2,8 @@
 //!
 //! The first pass knows names and whether a value follows; what the values mean is the second pass's (`settings`).
 
-use crate::values::nearest;
 use anyhow::{Context as _, Result, bail};
+use hypervisor::nearest;
 
 /// What becomes of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

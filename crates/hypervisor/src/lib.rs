@@ -9,11 +9,13 @@
 mod calls;
 pub mod capability;
 mod fwnmi;
+mod nearest;
 mod rtas;
 mod table;
 
 pub use calls::tce::TceTable;
 pub use calls::vpa::DispatchInfo;
 pub use fwnmi::{FwnmiEntry, MachineCheckDelivery};
+pub use nearest::nearest;
 pub use rtas::{RTAS_ERROR_LOG_MAX_BYTES, RTAS_STUB, rtas_size_bytes};
 pub use table::{Config, Hypervisor, Observer, TableError};

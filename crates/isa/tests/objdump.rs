@@ -1,5 +1,8 @@
 //! Every row against GNU objdump: words with random fields, both disassemblies must say the same.
 
+mod common;
+
+use common::rng;
 use isa::{Facility, Field, Insn, IsaLevel, Op, Row, decode, disassemble, random_word};
 use std::fs;
 use std::process::Command;
@@ -95,16 +98,6 @@ const NOT_IN_TABLE: &[(&str, &str)] = &[
     ("treclaim.", "as above"),
     ("trechkpt.", "as above"),
 ];
-
-/// xorshift64*.
-fn rng(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
 
 /// Disassembles little-endian words that begin at [`BASE`]; address and text of each instruction, spaces made single.
 fn objdump(words: &[u32], options: &str) -> Vec<(u64, String)> {

@@ -1,19 +1,12 @@
 //! The table against itself: no ambiguity, every template names fields that exist, and a word goes through decoder,
 //! encoder, disassembler and assembler and comes out the same.
 
+mod common;
+
+use common::rng;
 use isa::{
     Any, Facility, Field, Fields, IsaLevel, Kind, Op, Row, assemble_at, decode, disassemble, encode, random_word,
 };
-
-/// xorshift64*: small, and the same everywhere.
-fn rng(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
 
 macro_rules! count {
     ([$unit:tt] $( $name:ident $chapter:ident $status:ident $pattern:literal $asm:literal $levels:ident $facility:ident

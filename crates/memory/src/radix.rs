@@ -130,16 +130,8 @@ pub fn translate(memory: &Memory, table: ProcessTable, ea: u64, access: Access, 
             bits = (entry & SIZE_MASK) as u32;
             continue;
         }
-        let leaf = check(entry, access, who, remaining, ea).map_err(|()| {
-            fail(
-                dsisr::PROTECTION,
-                if entry & EAA_EXECUTE == 0 || access == Access::Fetch {
-                    srr1::ISI_NO_EXECUTE
-                } else {
-                    srr1::ISI_PROTECTION
-                },
-            )
-        })?;
+        let leaf =
+            check(entry, access, who, remaining, ea).map_err(|()| fail(dsisr::PROTECTION, srr1::ISI_NO_EXECUTE))?;
         let wanted = entry | REFERENCED | if access == Access::Store { CHANGED } else { 0 };
         if wanted != entry && !memory.compare_exchange_be_u64(address, entry, wanted) {
             // Somebody changed the entry meanwhile: look at it again.

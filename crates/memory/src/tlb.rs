@@ -134,11 +134,6 @@ impl Tlb {
         &self.data[((ea >> PAGE_SHIFT) ^ mixed) as usize & (DATA_ENTRIES - 1)]
     }
 
-    /// The data entries, for generated code.
-    pub fn entries(&self) -> &[TlbEntry; DATA_ENTRIES] {
-        &self.data
-    }
-
     /// Enters a translation. `addend` is host page minus effective page.
     pub fn fill(&mut self, ea: u64, context: u64, read: bool, write: bool, addend: u64, real: u64) {
         self.stats.fills += 1;

@@ -471,22 +471,3 @@ pub trait Sem: Sized {
         self.set_xer(XerBit::So, so);
     }
 }
-
-/// Arms of [`execute`]: a row that is `done` has its semantics in the module of its chapter.
-macro_rules! dispatch {
-    ([$op:ident $s:ident $i:ident] $( $name:ident $chapter:ident $status:ident $pattern:literal $asm:literal
-        $levels:ident $facility:ident $privilege:ident $ends:ident; )*) => {
-        match $op { $( isa::Op::$name => dispatch!(@$status $chapter $name $s $i), )* }
-    };
-    (@done $chapter:ident $name:ident $s:ident $i:ident) => { $chapter::$name($s, $i) };
-    (@todo $chapter:ident $name:ident $s:ident $i:ident) => { $s.program(cpu::bits::srr1::PROGRAM_ILLEGAL) };
-}
-
-/// Runs the semantics of `op` with the fields of `i`. A row without semantics is an illegal instruction. Privilege
-/// and facilities were checked when the instruction was decoded.
-///
-/// # Errors
-/// [`Stop`] if the instruction raised an interrupt, or is a hypercall.
-pub fn execute<S: Sem, I: Fields>(op: isa::Op, s: &mut S, i: I) -> R {
-    isa::for_each_row! { dispatch op s i }
-}

@@ -304,7 +304,6 @@ impl Vcpu {
         };
         if cacheable && !self.page_is_watched(page) {
             let write = write && !self.memory.is_code(real >> PAGE_SHIFT);
-            // A walk for one kind of access must not take away the other's entry of the same page.
             let addend = (host as u64).wrapping_sub(page);
             self.tlb.fill(ea, context, read, write, addend, real);
             // Code may have been marked between the look and the fill; its withdrawal message may

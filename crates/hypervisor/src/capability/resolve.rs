@@ -2,6 +2,7 @@
 
 use super::table::Honour;
 use super::{AilModes, AilModesError, CAP_COUNT, CAPABILITIES, Cap, CapBasis, CapRow, Kind, Order, Setting};
+use crate::nearest;
 use thiserror::Error;
 
 /// The name of the switch that means `ail-modes=0+3` or `ail-modes=0`, as in QEMU.
@@ -285,26 +286,7 @@ fn known_names() -> String {
 
 fn nearest_hint(given: &str) -> String {
     let names = CAPABILITIES.iter().map(|row| row.name).chain([AIL_MODE_3]);
-    match names.map(|name| (distance(given, name), name)).min() {
-        Some((steps, name)) if steps <= 3 => format!(" (did you mean 'cap-{name}'?)"),
-        _ => String::new(),
-    }
-}
-
-/// Number of insertions, deletions and replacements between two words. Words of more than 64 characters are far apart.
-fn distance(one: &str, two: &str) -> usize {
-    if one.len().max(two.len()) > 64 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=two.len()).collect();
-    for (line, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, b) in two.bytes().enumerate() {
-            let step = (diagonal + usize::from(a != b)).min(row[column] + 1).min(row[column + 1] + 1);
-            diagonal = std::mem::replace(&mut row[column + 1], step);
-        }
-    }
-    row[two.len()]
+    nearest(given, names).map_or_else(String::new, |name| format!(" (did you mean 'cap-{name}'?)"))
 }
 
 /// The small table of acceptable values that ends an error message.
