@@ -101,6 +101,11 @@ impl Default for Tlb {
 }
 
 impl Tlb {
+    /// Address of the data entries, for generated code: [`DATA_ENTRIES`] of [`TlbEntry`].
+    pub fn data_entries(&self) -> *const TlbEntry {
+        self.data.as_ptr()
+    }
+
     /// The first context id of a process. May have to start the ids over, which empties the TLB:
     /// the return value says so, and the caller then asks again for every id that it holds.
     pub fn base(&mut self, pid: u32) -> (u64, bool) {
@@ -141,7 +146,8 @@ impl Tlb {
         let index = ((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (DATA_ENTRIES - 1);
         self.data[index] = TlbEntry {
             read: if read { tag } else { INVALID },
-            write: if write { tag } else { INVALID },
+            // A page that may be written but not read is not entered for stores: a check of the write tag stands for both.
+            write: if write && read { tag } else { INVALID },
             addend,
             real: real & !PAGE_OFFSET,
         };

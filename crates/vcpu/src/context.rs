@@ -99,6 +99,7 @@ impl Vcpu {
             | bit(!problem || fscr(fscr::TAR), mode::TAR)
             | bit(fscr(fscr::SCV), mode::SCV)
             | bit(!problem || fscr(fscr::PREFIX), mode::PREFIX);
+        self.translated.jump_key = self.fetch_context.map(|c| c << 32 | u64::from(self.mode));
         let gated = if has(msr::EE) { pending::MASKED_BY_EE } else { 0 };
         self.pending_mask = pending::MAIL | pending::SYSTEM_RESET | pending::STOP | gated;
     }

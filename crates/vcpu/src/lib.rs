@@ -11,6 +11,7 @@ pub mod observer;
 pub mod reservation;
 pub mod spr;
 pub mod time;
+pub mod translated;
 
 pub use observer::{Observer, Silent};
 
@@ -101,6 +102,8 @@ pub struct Vcpu {
     pub pending_mask: u32,
     /// The pending word of this vCPU's mailbox: polled at each block head.
     pending: *const AtomicU32,
+    /// What generated code alone uses.
+    pub translated: translated::Translated,
     /// Data and instruction TLB.
     pub tlb: Tlb,
     /// Address of the current instruction. Settled before any helper that may look at it.
@@ -171,6 +174,7 @@ impl Vcpu {
             mode: 0,
             pending_mask: 0,
             pending: memory.hub().mailbox(index).pending_word(),
+            translated: translated::Translated::default(),
             tlb: Tlb::default(),
             cia: 0,
             ahead: 0,
