@@ -2,8 +2,9 @@
 
 use crate::blocks::{Block, Operation};
 use crate::handlers::{self, handler_of};
-use isa::{Ends, Facility, Insn, Op, Privilege};
+use isa::{Ends, Insn, Op};
 use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE};
+use sem::admit::admit;
 use vcpu::context::mode;
 use vcpu::{R, Vcpu};
 
@@ -55,7 +56,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
             let at = real + 4 * n as u64;
             ended = true;
             if at & 63 == 60 {
-                operation = Operation::new(handlers::prefix_crosses, raw);
+                operation = Operation::new(handlers::refused, raw);
             } else {
                 raw = raw << 32 | u64::from(word_at(n + 1));
                 operation = one(v, raw, true).0;
@@ -93,32 +94,12 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
 
 /// Decodes one instruction: operation, what comes behind it, whether it is a branch.
 fn one(v: &Vcpu, raw: u64, prefixed: bool) -> (Operation, After, bool) {
-    let stop = |handler| (Operation::new(handler, raw), After::Ends, false);
-    let Some(insn) = isa::decode(raw, v.model.level) else { return stop(handlers::illegal) };
+    let insn = match admit(raw, prefixed, v.mode, v.model.level) {
+        Ok(insn) => insn,
+        Err(_) => return (Operation::new(handlers::refused, raw), After::Ends, false),
+    };
     let row = insn.op.row();
     let has = |m| v.mode & m != 0;
-    let problem = has(mode::PR);
-    match row.privilege {
-        Privilege::Hyper => return stop(if problem { handlers::privileged } else { handlers::illegal }),
-        Privilege::Privileged if problem => return stop(handlers::privileged),
-        _ => {}
-    }
-    if !row.implemented {
-        return stop(handlers::unimplemented);
-    }
-    if prefixed && !has(mode::PREFIX) {
-        return stop(handlers::prefix_unavailable);
-    }
-    match insn.facility() {
-        Facility::Fp | Facility::Dfp if !has(mode::FP) => return stop(handlers::fp_unavailable),
-        Facility::Vec if !has(mode::VEC) => return stop(handlers::vector_unavailable),
-        Facility::Vsx | Facility::Mma if !has(mode::VSX) => return stop(handlers::vsx_unavailable),
-        Facility::Tar if !has(mode::TAR) => return stop(handlers::tar_unavailable),
-        Facility::Scv if !has(mode::SCV) => return stop(handlers::scv_unavailable),
-        // MSR[TM] cannot be set: no model here has transactional memory.
-        Facility::Tm => return stop(handlers::tm_unavailable),
-        _ => {}
-    }
     let after = if prefixed { After::Ends } else { after(insn) };
     let handler = handler_of(insn, after == After::Ends, has(mode::LE) && has(mode::SF));
     (Operation::new(handler, raw), after, row.ends == Ends::Branch)

@@ -2,10 +2,9 @@
 
 use crate::blocks::{Handler, Operation};
 use crate::exec::Exec;
-use cpu::bits::{fscr, srr1};
-use cpu::{Interrupt, Vector};
 use isa::{Any, Fields, Insn, Op, Spec};
 use sem::Sem;
+use sem::admit::{Refusal, admit};
 use vcpu::{Link, R, Stop, Vcpu};
 
 /// Bytes of the instruction.
@@ -104,7 +103,7 @@ macro_rules! one_row {
         specialise!($i, $ends, $branch, $common, $chapter, $name)
     };
     (todo, $i:ident, $ends:ident, $branch:ident, $common:ident, $chapter:ident, $name:ident) => {
-        unimplemented as Handler
+        refused as Handler
     };
 }
 
@@ -138,72 +137,19 @@ pub fn cut<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     op
 }
 
-fn program<'a>(v: &'a mut Vcpu, op: &'a Operation, cause: u64) -> &'a Operation {
-    let _ = Exec::<false>::new(v, op).program(cause);
-    op
-}
-
-fn unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation, vector: Vector) -> &'a Operation {
+/// An instruction that may not run: raises its interrupt. What refuses it is asked again, since the mode is the one that
+/// it was decoded for.
+pub fn refused<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     Exec::<false>::new(v, op).settle();
-    let _ = v.raise::<()>(Interrupt::new(vector, v.cia));
-    op
-}
-
-fn facility<'a>(v: &'a mut Vcpu, op: &'a Operation, ic: u64) -> &'a Operation {
-    Exec::<false>::new(v, op).settle();
-    let _ = v.raise_facility::<()>(ic);
-    op
-}
-
-/// Not an instruction.
-pub fn illegal<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    program(v, op, srr1::PROGRAM_ILLEGAL)
-}
-
-/// Privileged, in problem state.
-pub fn privileged<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    program(v, op, srr1::PROGRAM_PRIVILEGED)
-}
-
-/// An instruction whose semantics are not there yet: illegal, and reported.
-pub fn unimplemented<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    Exec::<false>::new(v, op).settle();
-    let name = isa::decode(op.raw(), v.model.level).map_or("?", |i| i.op.row().name);
-    v.observer.clone().unimplemented_instruction(name, op.raw(), v.cia);
-    program(v, op, srr1::PROGRAM_ILLEGAL)
-}
-
-/// MSR\[FP\] is off.
-pub fn fp_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    unavailable(v, op, Vector::FpUnavailable)
-}
-/// MSR\[VEC\] is off.
-pub fn vector_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    unavailable(v, op, Vector::VectorUnavailable)
-}
-/// MSR\[VSX\] is off.
-pub fn vsx_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    unavailable(v, op, Vector::VsxUnavailable)
-}
-/// FSCR\[TAR\] is off.
-pub fn tar_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    facility(v, op, fscr::ic::TAR)
-}
-/// FSCR\[SCV\] is off.
-pub fn scv_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    facility(v, op, fscr::ic::SCV)
-}
-/// FSCR\[PREFIX\] is off.
-pub fn prefix_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    facility(v, op, fscr::ic::PREFIX)
-}
-/// MSR\[TM\] is off, always.
-pub fn tm_unavailable<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    facility(v, op, fscr::ic::TM)
-}
-/// A prefix in the last word before a 64-byte boundary (Power ISA 3.1, Book I, 1.6).
-pub fn prefix_crosses<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
-    Exec::<false>::new(v, op).settle();
-    let _ = v.raise::<()>(Interrupt::new(Vector::Alignment, v.cia).with_srr1(srr1::PREFIXED).with_dar(v.cia));
+    let raw = op.raw();
+    // A prefix without its suffix stands before a 64-byte boundary.
+    let prefixed = raw >> 32 != 0;
+    let lone_prefix = !prefixed && isa::is_prefix(raw as u32) && v.model.level >= isa::IsaLevel::V3_1;
+    let refusal = match admit(raw, prefixed, v.mode, v.model.level) {
+        _ if lone_prefix => Refusal::PrefixCrosses,
+        Err(refusal) => refusal,
+        Ok(_) => Refusal::Illegal,
+    };
+    let _: R = refusal.raise(v, raw);
     op
 }

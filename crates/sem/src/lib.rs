@@ -15,6 +15,7 @@
 //! - What an engine can do well inline is a method of the trait. The rest is a *helper*: an
 //!   `extern "C" fn(&mut Vcpu, u64, u64, u64)`, which the interpreter calls and generated code calls too.
 
+pub mod admit;
 pub mod atomic;
 pub mod atomic_helpers;
 pub mod branch;
