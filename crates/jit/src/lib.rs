@@ -1,6 +1,9 @@
 //! `Sem` on Cranelift values. The room is empty but for its hook table until the translator is built:
 //! what generated code will call is stated here, so that the rooms above stay as they are then.
 
+pub mod dispatch;
+pub mod effects;
+
 /// What generated code calls in the engine, by address.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Hooks {
