@@ -73,6 +73,11 @@ impl Nvram {
         Ok(Nvram(Mutex::new(State { bytes, file: Some((path.into(), file)) })))
     }
 
+    /// The same content, forgotten at the end: for a second machine beside this one.
+    pub fn copy_in_memory(&self) -> Nvram {
+        Nvram(Mutex::new(State { bytes: self.bytes(), file: None }))
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> Vec<u8> {
         lock(&self.0).bytes.clone()

@@ -4,6 +4,7 @@
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 /// A page that is about to hold decoded code: write entries are being withdrawn.
@@ -41,6 +42,8 @@ pub enum RamError {
 #[derive(Debug)]
 pub struct GuestRam {
     map: memmap2::MmapRaw,
+    /// What is mapped: tells which pages were ever used.
+    file: File,
     len: u64,
 }
 
@@ -61,7 +64,7 @@ impl GuestRam {
         let map = memmap2::MmapOptions::new().map_raw(&file).map_err(host)?;
         // Large pages where the host offers them: fewer host TLB misses. Refusal costs nothing.
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(GuestRam { map, len: bytes })
+        Ok(GuestRam { map, file, len: bytes })
     }
 
     /// Size in bytes.
@@ -78,6 +81,31 @@ impl GuestRam {
     #[inline(always)]
     pub fn base(&self) -> *mut u8 {
         self.map.as_mut_ptr()
+    }
+
+    /// The first run of pages from `from` on that the host has given memory to; what lies outside of these is zero, and
+    /// stays without memory as long as nobody reads it.
+    fn next_used(&self, from: u64) -> Option<Range<u64>> {
+        use rustix::fs::{SeekFrom, seek};
+        let start = match seek(&self.file, SeekFrom::Data(from)) {
+            Ok(start) => start & !PAGE_OFFSET,
+            // Nothing but a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => return None,
+            Err(_) => from,
+        };
+        let end = seek(&self.file, SeekFrom::Hole(start.max(from))).unwrap_or(self.len).min(self.len);
+        (start < end).then(|| start..(end + PAGE_OFFSET & !PAGE_OFFSET))
+    }
+
+    /// Addresses of all pages that the host has given memory to, in order.
+    fn used_pages(&self) -> impl Iterator<Item = u64> {
+        let mut from = 0;
+        let runs = std::iter::from_fn(move || {
+            let run = self.next_used(from)?;
+            from = run.end;
+            Some(run)
+        });
+        runs.flat_map(|run| run.step_by(PAGE_SIZE as usize))
     }
 }
 
@@ -239,21 +267,36 @@ impl Memory {
     }
 
     /// Feeds every page that is not zero to `f`, in order: what a state hash is taken of.
-    #[allow(unsafe_code)]
     pub fn for_each_used_page(&self, mut f: impl FnMut(u64, &[u8; PAGE_SIZE as usize])) {
         let mut buf = [0u8; PAGE_SIZE as usize];
-        for page in 0..self.ram.len >> PAGE_SHIFT {
-            // SAFETY: the page lies inside RAM; both sides are one page long.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    self.ram.base().add((page << PAGE_SHIFT) as usize),
-                    buf.as_mut_ptr(),
-                    buf.len(),
-                );
-            }
+        for address in self.ram.used_pages() {
+            self.copy_page(address, &mut buf);
             if buf.iter().any(|b| *b != 0) {
-                f(page << PAGE_SHIFT, &buf);
+                f(address, &buf);
             }
+        }
+    }
+
+    /// Address of the first page in which this RAM and `other`, of the same size, differ. No vCPU of either may run.
+    pub fn first_different_page(&self, other: &Memory) -> Option<u64> {
+        let (mut here, mut there) = ([0u8; PAGE_SIZE as usize], [0u8; PAGE_SIZE as usize]);
+        let mut first_of = |used: &GuestRam| {
+            used.used_pages().find(|address| {
+                self.copy_page(*address, &mut here);
+                other.copy_page(*address, &mut there);
+                here != there
+            })
+        };
+        // What one never used may be used, and not zero, in the other.
+        [first_of(&self.ram), first_of(&other.ram)].into_iter().flatten().min()
+    }
+
+    /// A page of RAM, whose address is one of [`GuestRam::used_pages`] here or in RAM of the same size.
+    #[allow(unsafe_code)]
+    fn copy_page(&self, address: u64, buf: &mut [u8; PAGE_SIZE as usize]) {
+        if let Some(from) = self.host(address, PAGE_SIZE) {
+            // SAFETY: the page lies inside RAM; both sides are one page long.
+            unsafe { std::ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
         }
     }
 }
@@ -292,6 +335,29 @@ mod tests {
         m.clear();
         m.for_each_used_page(|page, _| panic!("{page:#x} is not zero"));
         assert!(!m.is_code(0x12));
+    }
+
+    #[test]
+    fn used_pages_and_differences() {
+        let (a, b) = (Memory::new(0x100_0000, 1).unwrap(), Memory::new(0x100_0000, 1).unwrap());
+        let used = |m: &Memory| {
+            let mut pages = Vec::new();
+            m.for_each_used_page(|page, bytes| pages.push((page, bytes[0xABC])));
+            pages
+        };
+        assert_eq!((used(&a), a.first_different_page(&b)), (vec![], None));
+        for page in [0, 0x12_3000, 0xFF_F000] {
+            b.write(page | 0xABC, &[7]).unwrap();
+        }
+        assert_eq!(used(&b), [(0, 7), (0x12_3000, 7), (0xFF_F000, 7)]);
+        assert_eq!((a.first_different_page(&b), b.first_different_page(&a)), (Some(0), Some(0)));
+        a.write(0xABC, &[7]).unwrap();
+        a.write(0x12_3ABC, &[6]).unwrap();
+        assert_eq!(a.first_different_page(&b), Some(0x12_3000));
+        a.write(0x12_3ABC, &[7]).unwrap();
+        assert_eq!(b.first_different_page(&a), Some(0xFF_F000));
+        b.write(0xFF_FABC, &[0]).unwrap();
+        assert_eq!(b.first_different_page(&a), None);
     }
 
     #[test]
