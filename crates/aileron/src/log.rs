@@ -175,6 +175,10 @@ impl vcpu::Observer for Log {
         self.line(&line);
     }
 
+    fn wants_interrupts(&self) -> bool {
+        self.items.int
+    }
+
     fn unimplemented_instruction(&self, mnemonic: &str, word: u64, cia: u64) {
         // Once a mnemonic, not once a place: `told` is asked for the former.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,11 +36,140 @@ pub mod mode {
     pub const PREFIX: u32 = 1 << 12;
 }
 
+/// MSR bits that a context depends on: a key is `msr & MSR_OF_KEY | Contexts::rest`.
+pub const MSR_OF_KEY: u64 =
+    msr::SF | msr::LE | msr::PR | msr::IR | msr::DR | msr::FP | msr::VEC | msr::VSX | msr::SE | msr::BE;
+/// The rest of a key, above the low MSR bits: bases of the current process and of process 0 (without their three zeros).
+const KEY_BASE_SHIFTS: [u32; 2] = [26, 35];
+const KEY_BASE: u64 = 0x1FF;
+/// Place in a key of AMR bits 0:1.
+pub const KEY_AMR_SHIFT: u32 = 44;
+/// IAMR bit 1.
+const KEY_IAMR: u64 = 1 << 46;
+const KEY_TAR: u64 = 1 << 47;
+const KEY_SCV: u64 = 1 << 48;
+const KEY_PREFIX: u64 = 1 << 49;
+/// CIABR is armed.
+const KEY_CIABR: u64 = 1 << 50;
+/// The lowest place of a key that MSR leaves free.
+const _: () = assert!(MSR_OF_KEY & !msr::SF < 1 << KEY_BASE_SHIFTS[0]);
+
+/// Everything that follows from a key, copied to and from the fields of [`Vcpu`] with the same names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Derived {
+    /// [`Vcpu::data_context`].
+    pub data_context: [u64; 2],
+    /// [`Vcpu::data_mix`].
+    pub data_mix: [u64; 2],
+    /// [`Vcpu::fetch_context`].
+    pub fetch_context: [u64; 2],
+    /// [`crate::translated::Translated::jump_key`].
+    pub jump_key: [u64; 2],
+    /// [`Vcpu::mode`].
+    pub mode: u32,
+}
+
+/// One context that was computed before.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Known {
+    /// Its key, or [`NO_KEY`].
+    pub key: u64,
+    /// What follows from it.
+    pub derived: Derived,
+}
+
+/// What no key is.
+pub const NO_KEY: u64 = u64::MAX;
+/// Contexts that are remembered, a power of two.
+pub const KNOWN: usize = 16;
+/// What spreads keys over the remembered contexts: [`slot`] is the product's top bits.
+pub const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Right shift of the product.
+pub const SPREAD_SHIFT: u32 = 64 - KNOWN.ilog2();
+
+/// Contexts that were computed before. A key holds all that a context depends on, so nothing here is ever stale.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Contexts {
+    /// The part of the key that is not MSR's, as of the last [`Vcpu::refresh_context`].
+    pub rest: u64,
+    /// The key that the fields of [`Vcpu`] hold for.
+    pub current: u64,
+    /// The contexts, each at the [`slot`] of its key.
+    pub known: [Known; KNOWN],
+}
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Contexts { rest: 0, current: NO_KEY, known: [Known { key: NO_KEY, derived: Derived::default() }; KNOWN] }
+    }
+}
+
+/// Place of a key among the remembered contexts.
+#[inline(always)]
+fn slot(key: u64) -> usize {
+    (key.wrapping_mul(SPREAD) >> SPREAD_SHIFT) as usize
+}
+
+impl Derived {
+    /// What follows from `key`.
+    fn of(key: u64) -> Self {
+        let has = |m: u64| key & m != 0;
+        let problem = has(msr::PR);
+        let bases = KEY_BASE_SHIFTS.map(|shift| (key >> shift & KEY_BASE) * kind::COUNT);
+        let user_quadrant = |privileged_kind: u64| if problem { kind::USER } else { privileged_kind };
+        let data_context = if has(msr::DR) {
+            // Quadrant 3 as with AMR = 0 (see memory::tlb).
+            let amr = key >> KEY_AMR_SHIFT & 3;
+            [bases[0] + user_quadrant(kind::PRIVILEGED + amr), bases[1] + user_quadrant(kind::PRIVILEGED)]
+        } else {
+            [REAL; 2]
+        };
+        let fetch_context = if has(msr::IR) {
+            let iamr = u64::from(has(KEY_IAMR));
+            [bases[0] + user_quadrant(kind::PRIVILEGED_FETCH + iamr), bases[1] + user_quadrant(kind::PRIVILEGED_FETCH)]
+        } else {
+            [REAL; 2]
+        };
+        let bit = |on: bool, m: u32| if on { m } else { 0 };
+        let mode = bit(has(msr::LE), mode::LE)
+            | bit(has(msr::SF), mode::SF)
+            | bit(problem, mode::PR)
+            | bit(has(msr::IR), mode::IR)
+            | bit(has(msr::DR), mode::DR)
+            | bit(has(msr::FP), mode::FP)
+            | bit(has(msr::VEC), mode::VEC)
+            | bit(has(msr::VSX), mode::VSX)
+            | bit(has(msr::SE | KEY_CIABR), mode::STEP)
+            | bit(has(msr::BE), mode::BRANCH_TRACE)
+            | bit(!problem || has(KEY_TAR), mode::TAR)
+            | bit(has(KEY_SCV), mode::SCV)
+            | bit(!problem || has(KEY_PREFIX), mode::PREFIX);
+        Derived {
+            data_context,
+            data_mix: data_context.map(mix),
+            fetch_context,
+            jump_key: fetch_context.map(|c| c << 32 | u64::from(mode)),
+            mode,
+        }
+    }
+}
+
+/// [`Vcpu::pending_mask`] while MSR\[EE\] is 0.
+pub const PENDING_ALWAYS: u32 = pending::MAIL | pending::SYSTEM_RESET | pending::STOP;
+/// [`Vcpu::pending_mask`] while it is 1.
+pub const PENDING_WITH_EE: u32 = PENDING_ALWAYS | pending::MASKED_BY_EE;
+
 impl Vcpu {
     /// Sets MSR, within what the model has, and all that follows from it.
     pub fn set_msr(&mut self, value: u64) {
         self.state.msr = value & self.model.msr_mask;
-        self.refresh_context();
+        let key = self.refresh_key();
+        if key != self.contexts.current {
+            self.enter_context(key);
+        }
     }
 
     /// Sets PIDR.
@@ -62,46 +191,40 @@ impl Vcpu {
 
     /// Brings everything in line with MSR, FSCR, AMR, IAMR and the debug registers.
     pub fn refresh_context(&mut self) {
-        let s = &self.state;
-        let msr = s.msr;
-        let problem = msr & msr::PR != 0;
-        let user_quadrant = |privileged_kind: u64| if problem { kind::USER } else { privileged_kind };
-        self.data_context = if msr & msr::DR == 0 {
-            [REAL; 2]
-        } else {
-            // AMR bits 0:1; quadrant 3 as with AMR = 0 (see memory::tlb).
-            let key = s.spr.amr >> 62;
-            [self.bases[0] + user_quadrant(kind::PRIVILEGED + key), self.bases[1] + user_quadrant(kind::PRIVILEGED)]
-        };
-        self.data_mix = self.data_context.map(mix);
-        self.fetch_context = if msr & msr::IR == 0 {
-            [REAL; 2]
-        } else {
-            let key = s.spr.iamr >> 62 & 1;
-            [
-                self.bases[0] + user_quadrant(kind::PRIVILEGED_FETCH + key),
-                self.bases[1] + user_quadrant(kind::PRIVILEGED_FETCH),
-            ]
-        };
-        let bit = |on: bool, m: u32| if on { m } else { 0 };
-        let has = |m: u64| msr & m != 0;
-        let fscr = |m: u64| s.spr.fscr & m != 0;
-        self.mode = bit(has(msr::LE), mode::LE)
-            | bit(has(msr::SF), mode::SF)
-            | bit(problem, mode::PR)
-            | bit(has(msr::IR), mode::IR)
-            | bit(has(msr::DR), mode::DR)
-            | bit(has(msr::FP), mode::FP)
-            | bit(has(msr::VEC), mode::VEC)
-            | bit(has(msr::VSX), mode::VSX)
-            | bit(has(msr::SE) || s.spr.ciabr & 3 != 0, mode::STEP)
-            | bit(has(msr::BE), mode::BRANCH_TRACE)
-            | bit(!problem || fscr(fscr::TAR), mode::TAR)
-            | bit(fscr(fscr::SCV), mode::SCV)
-            | bit(!problem || fscr(fscr::PREFIX), mode::PREFIX);
-        self.translated.jump_key = self.fetch_context.map(|c| c << 32 | u64::from(self.mode));
-        let gated = if has(msr::EE) { pending::MASKED_BY_EE } else { 0 };
-        self.pending_mask = pending::MAIL | pending::SYSTEM_RESET | pending::STOP | gated;
+        let key = self.refresh_key();
+        self.enter_context(key);
+    }
+
+    /// The key of the context as the vCPU stands. Brings [`Contexts::rest`] and the mask of pending interrupts in line.
+    #[inline]
+    fn refresh_key(&mut self) -> u64 {
+        let r = &self.state.spr;
+        let bit = |on: bool, m: u64| if on { m } else { 0 };
+        self.contexts.rest = self.bases[0] / kind::COUNT << KEY_BASE_SHIFTS[0]
+            | self.bases[1] / kind::COUNT << KEY_BASE_SHIFTS[1]
+            | r.amr >> 62 << KEY_AMR_SHIFT
+            | bit(r.iamr & 1 << 62 != 0, KEY_IAMR)
+            | bit(r.fscr & fscr::TAR != 0, KEY_TAR)
+            | bit(r.fscr & fscr::SCV != 0, KEY_SCV)
+            | bit(r.fscr & fscr::PREFIX != 0, KEY_PREFIX)
+            | bit(r.ciabr & 3 != 0, KEY_CIABR);
+        self.pending_mask = if self.state.msr & msr::EE != 0 { PENDING_WITH_EE } else { PENDING_ALWAYS };
+        self.state.msr & MSR_OF_KEY | self.contexts.rest
+    }
+
+    /// Makes the context of `key` the current one.
+    fn enter_context(&mut self, key: u64) {
+        let known = &mut self.contexts.known[slot(key)];
+        if known.key != key {
+            *known = Known { key, derived: Derived::of(key) };
+        }
+        let d = &known.derived;
+        self.data_context = d.data_context;
+        self.data_mix = d.data_mix;
+        self.fetch_context = d.fetch_context;
+        self.mode = d.mode;
+        self.translated.jump_key = d.jump_key;
+        self.contexts.current = key;
     }
 
     /// Whether DAWR `n` is armed for any access.
@@ -124,5 +247,26 @@ impl Vcpu {
     pub fn set_ciabr(&mut self, value: u64) {
         self.state.spr.ciabr = value;
         self.refresh_context();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpu::model::MODELS;
+
+    #[test]
+    fn keys_have_room_for_every_base_and_models_for_their_msr() {
+        assert!((0..=0xFFF / kind::COUNT).all(|n| n & KEY_BASE == n));
+        let rest = KEY_BASE << KEY_BASE_SHIFTS[0]
+            | KEY_BASE << KEY_BASE_SHIFTS[1]
+            | 3 << KEY_AMR_SHIFT
+            | KEY_IAMR
+            | KEY_TAR
+            | KEY_SCV
+            | KEY_PREFIX
+            | KEY_CIABR;
+        assert_eq!(rest.count_ones(), 18 + 2 + 5);
+        assert!(MODELS.iter().all(|m| m.msr_mask & rest == 0));
     }
 }

@@ -1,10 +1,57 @@
 //! Taking interrupts, and choosing which pending one comes first.
 
+use crate::raised::Raised;
 use crate::{Exit, R, Stop, Vcpu};
 use cpu::bits::{msr, srr1};
-use cpu::interrupt::deliver;
-use cpu::{Interrupt, Vector};
+use cpu::interrupt::{deliver, effective_ail, handler_address, handler_msr};
+use cpu::{CpuModel, Interrupt, Vector};
 use memory::mail::pending;
+
+/// Handler of one interrupt, as LPCR stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Handler {
+    /// Its address; of level 0 for `scv`.
+    pub address: u64,
+    /// MSR bits that stay as they were.
+    pub kept: u64,
+    /// MSR bits that become 1; the others become 0.
+    pub set: u64,
+}
+
+/// What [`cpu::interrupt`] says of every interrupt as LPCR stands, for generated code: new MSR is
+/// `old & kept | set`.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Handlers {
+    /// The LPCR that the rest holds for, or [`NO_LPCR`].
+    pub lpcr: u64,
+    /// MSR bits that the model has.
+    pub msr_mask: u64,
+    /// Handlers by [`crate::raised::number`]: if MSR\[IR,DR\] are not both 1, and if they are.
+    pub rows: [[Handler; Vector::ALL.len()]; 2],
+}
+
+/// No LPCR: generated code asks [`Vcpu::take_interrupt`] at each interrupt.
+pub const NO_LPCR: u64 = u64::MAX;
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Handlers { lpcr: NO_LPCR, msr_mask: 0, rows: [[Handler::default(); Vector::ALL.len()]; 2] }
+    }
+}
+
+impl Handler {
+    /// Of `vector`, under this LPCR and with translation as in `msr`.
+    fn of(model: &CpuModel, lpcr: u64, msr: u64, vector: Vector) -> Self {
+        let ail = effective_ail(model, lpcr, msr, vector);
+        Handler {
+            address: handler_address(vector, 0, ail),
+            kept: handler_msr(model, lpcr, u64::MAX, vector, ail) & model.msr_mask,
+            set: handler_msr(model, lpcr, 0, vector, ail) & model.msr_mask,
+        }
+    }
+}
 
 impl Vcpu {
     /// Takes `interrupt`: writes every register that it writes, and all that follows.
@@ -16,11 +63,28 @@ impl Vcpu {
         self.set_msr(self.state.msr);
     }
 
+    /// [`Vcpu::take_interrupt`] of [`Vcpu::raised`]. Whoever keeps to [`Vcpu::handlers`] calls it when they hold for
+    /// another LPCR; from then on they hold for this one, unless somebody listens to interrupts.
+    pub fn take_raised(&mut self) {
+        if !self.observer.wants_interrupts() {
+            self.refresh_handlers();
+        }
+        self.take_interrupt(&Interrupt::from(&self.raised));
+    }
+
+    /// Brings [`Vcpu::handlers`] in line with LPCR.
+    fn refresh_handlers(&mut self) {
+        let (model, lpcr) = (self.model, self.state.lpcr);
+        let row = |msr: u64| Vector::ALL.map(|vector| Handler::of(model, lpcr, msr, vector));
+        self.handlers = Handlers { lpcr, msr_mask: model.msr_mask, rows: [row(0), row(msr::IR | msr::DR)] };
+    }
+
     /// Leaves the instruction with an interrupt.
     ///
     /// # Errors
     /// Always [`Stop`], for use with `?` and `return`.
     pub fn raise<T>(&mut self, interrupt: Interrupt) -> R<T> {
+        self.raised = Raised::from(&interrupt);
         self.exit = Exit::Interrupt(interrupt);
         Err(Stop)
     }

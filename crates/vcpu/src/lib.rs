@@ -8,6 +8,7 @@ pub mod access;
 pub mod context;
 pub mod interrupts;
 pub mod observer;
+pub mod raised;
 pub mod reservation;
 pub mod spr;
 pub mod time;
@@ -104,6 +105,12 @@ pub struct Vcpu {
     pending: *const AtomicU32,
     /// What generated code alone uses.
     pub translated: translated::Translated,
+    /// The interrupt that generated code takes, or that a helper raised last.
+    pub raised: raised::Raised,
+    /// Handlers of interrupts as LPCR stands, for generated code.
+    pub handlers: interrupts::Handlers,
+    /// What follows from MSR and its like, computed before.
+    pub contexts: context::Contexts,
     /// Data and instruction TLB.
     pub tlb: Tlb,
     /// Address of the current instruction. Settled before any helper that may look at it.
@@ -175,6 +182,9 @@ impl Vcpu {
             pending_mask: 0,
             pending: memory.hub().mailbox(index).pending_word(),
             translated: translated::Translated::default(),
+            raised: raised::Raised::default(),
+            handlers: interrupts::Handlers::default(),
+            contexts: context::Contexts::default(),
             tlb: Tlb::default(),
             cia: 0,
             ahead: 0,

@@ -1,5 +1,5 @@
 //! Who listens to what happens in a vCPU: `-d int`, `-d unimp` and their like. Called on rare events
-//! only; engines test [`Observer::wants_blocks`] once.
+//! only; engines test the `wants_` methods once.
 
 use cpu::{Delivery, Interrupt};
 
@@ -7,6 +7,10 @@ use cpu::{Delivery, Interrupt};
 pub trait Observer: Send + Sync {
     /// An interrupt is taken. `old_msr` is the MSR before it.
     fn interrupt(&self, _vcpu: usize, _interrupt: &Interrupt, _old_msr: u64, _delivery: &Delivery) {}
+    /// Whether [`Observer::interrupt`] is to be called; engines may take interrupts without a word otherwise.
+    fn wants_interrupts(&self) -> bool {
+        true
+    }
     /// An instruction without semantics was executed as illegal.
     fn unimplemented_instruction(&self, _mnemonic: &str, _word: u64, _cia: u64) {}
     /// A special purpose register that is not there was accessed by privileged code, as a no-op.
@@ -22,4 +26,8 @@ pub trait Observer: Send + Sync {
 /// Listens to nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
-impl Observer for Silent {}
+impl Observer for Silent {
+    fn wants_interrupts(&self) -> bool {
+        false
+    }
+}
