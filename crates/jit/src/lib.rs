@@ -1,6 +1,8 @@
 //! `Sem` on Cranelift values. The room is empty but for its hook table until the translator is built:
 //! what generated code will call is stated here, so that the rooms above stay as they are then.
 
+pub mod arena;
+pub mod blob;
 pub mod dispatch;
 pub mod effects;
 
