@@ -91,11 +91,19 @@ fn cargo() -> Command {
     command
 }
 
-/// Makes every tool runnable: installs packages as root; without root unpacks them below `target/tools`.
 fn tools() -> Result<()> {
+    need(TOOLS)
+}
+
+/// Makes programs runnable, each given with the packages that it needs (blanks between them): installs as root;
+/// without root unpacks below `target/tools`.
+pub fn need(tools: &[(&str, &str)]) -> Result<()> {
     use_unpacked_tools();
-    let missing: Vec<&str> =
-        TOOLS.iter().filter(|(program, _)| !is_on_path(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = tools
+        .iter()
+        .filter(|(program, _)| !is_on_path(program))
+        .flat_map(|(_, packages)| packages.split(' '))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -112,7 +120,7 @@ fn tools() -> Result<()> {
         unpack_tools(&missing)?;
     }
     use_unpacked_tools();
-    let still: Vec<&str> = TOOLS.iter().map(|(program, _)| *program).filter(|program| !is_on_path(program)).collect();
+    let still: Vec<&str> = tools.iter().map(|(program, _)| *program).filter(|program| !is_on_path(program)).collect();
     ensure!(still.is_empty(), "not on PATH after installing {}: {}", missing.join(", "), still.join(", "));
     Ok(())
 }

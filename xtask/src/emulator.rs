@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::io::{Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -127,7 +128,7 @@ impl Boot {
 pub struct Spent {
     /// Time on the wall.
     pub wall: Duration,
-    /// User and system time of all threads; the kernel counts it in ticks of 10 ms.
+    /// User and system time of all threads; before the end in ticks of 10 ms.
     pub cpu: Duration,
 }
 
@@ -146,6 +147,8 @@ pub struct Outcome {
     pub stderr: String,
     /// Time from start to end.
     pub spent: Spent,
+    /// Peak of the emulator's resident memory, guest RAM that was touched included.
+    pub peak_bytes: u64,
     /// Times of the dialogue's marks.
     pub marks: Vec<Spent>,
     /// How many steps of the dialogue were taken.
@@ -218,11 +221,8 @@ pub fn watch(mut command: Command, dialogue: &[(&str, Action)], timeout: Duratio
     if timed_out {
         child.kill().with_context(|| format!("cannot end {spelled}"))?;
     }
-    // Not reaped yet, so that its times can still be read.
-    rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-        .with_context(|| format!("cannot wait for {spelled}"))?;
-    let spent = Spent { wall: start.elapsed(), cpu: cpu_time(pid)? };
-    let status = wait(&mut child, &spelled)?;
+    let (status, cpu, peak_bytes) = reap(pid).with_context(|| format!("cannot wait for {spelled}"))?;
+    let spent = Spent { wall: start.elapsed(), cpu };
     console_reader.join().expect("the reader of the console does not panic");
     session.console.extend(receiver.try_iter().flatten());
     let stderr = stderr_reader.join().expect("the reader of standard error does not panic");
@@ -233,13 +233,36 @@ pub fn watch(mut command: Command, dialogue: &[(&str, Action)], timeout: Duratio
         console: session.console,
         stderr,
         spent,
+        peak_bytes,
         marks: session.marks,
         steps: session.steps,
     })
 }
 
-fn wait(child: &mut Child, spelled: &str) -> Result<ExitStatus> {
-    child.wait().with_context(|| format!("cannot wait for {spelled}"))
+/// Waits for the end of a child that nobody else waits for: its status, user and system time of all its threads,
+/// and the peak of its resident memory in bytes.
+#[allow(unsafe_code)]
+fn reap(pid: Pid) -> Result<(ExitStatus, Duration, u64)> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are to locals of the types that wait4(2) writes.
+        let reaped = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &mut status, 0, usage.as_mut_ptr()) };
+        if reaped == pid.as_raw_nonzero().get() {
+            break;
+        }
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(error).context("wait4 failed");
+        }
+    }
+    // SAFETY: zeroes are a valid rusage, and wait4 has written the rest.
+    let usage = unsafe { usage.assume_init() };
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    let peak = usage.ru_maxrss.unsigned_abs() * 1024;
+    Ok((ExitStatus::from_raw(status), time(usage.ru_utime) + time(usage.ru_stime), peak))
 }
 
 fn pump(mut from: impl Read, to: &Sender<Vec<u8>>) {
@@ -297,7 +320,7 @@ impl Session<'_> {
             if start.elapsed() > timeout {
                 return Ok(true);
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -378,6 +401,7 @@ mod tests {
             outcome.spent.cpu > Duration::ZERO
                 && outcome.spent.cpu <= outcome.spent.wall * 2 + Duration::from_millis(20)
         );
+        assert!((64 << 10..4 << 30).contains(&outcome.peak_bytes), "{} bytes", outcome.peak_bytes);
     }
 
     #[test]

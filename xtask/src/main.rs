@@ -69,9 +69,14 @@ enum Task {
     },
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
-    /// Measurements.
-    #[command(subcommand)]
-    Perf(PerfTask),
+    /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
+    #[command(args_conflicts_with_subcommands = true)]
+    Perf {
+        #[command(flatten)]
+        suite: perf::suite::Options,
+        #[command(subcommand)]
+        task: Option<PerfTask>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,7 +135,8 @@ fn run_task() -> Result<()> {
         }
         Task::Test { emulator, boots_only, only } => ci::test(&Plan { emulator, only, mirror }, boots_only),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, mirror }),
-        Task::Perf(PerfTask::Boot { names, cpu, write, qemu_only }) => {
+        Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
+        Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {
             let models: Vec<&'static str> = ["power9", "power10"]
                 .into_iter()
                 .filter(|model| cpu.as_deref().is_none_or(|cpu| cpu == *model))

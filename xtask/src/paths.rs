@@ -26,6 +26,11 @@ pub fn checks() -> PathBuf {
     root().join("target/checks")
 }
 
+/// Programs, results and pictures of `perf`.
+pub fn perf() -> PathBuf {
+    root().join("target/perf")
+}
+
 /// The release build of Aileron, where cargo puts it.
 pub fn aileron() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

@@ -9,9 +9,13 @@ use crate::emulator::{Boot, Emulator, Outcome};
 use crate::guests;
 use crate::run;
 
-/// Between these lines of a page a table is replaced.
-const BEGIN: &str = "<!-- boot table: begin -->";
-const END: &str = "<!-- boot table: end -->";
+mod plot;
+mod programs;
+mod report;
+mod results;
+mod rows;
+mod saved;
+pub mod suite;
 
 /// One line of the table.
 struct Row {
@@ -61,9 +65,7 @@ pub fn boot(
     let table = table(&rows)?;
     println!("\n{table}");
     if let Some(page) = page {
-        let old = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-        let new = replaced(&old, &table).with_context(|| format!("in {}", page.display()))?;
-        fs::write(page, new).with_context(|| format!("cannot write {}", page.display()))?;
+        page_with(page, "boot table", &table)?;
         println!("written into {}", page.display());
     }
     Ok(())
@@ -117,10 +119,18 @@ fn grouped(number: u64) -> String {
     groups.join(" ")
 }
 
-/// The page with another table between its markers.
-fn replaced(page: &str, table: &str) -> Result<String> {
-    let begin = page.find(BEGIN).with_context(|| format!("expected the line {BEGIN}"))? + BEGIN.len();
-    let end = page[begin..].find(END).with_context(|| format!("expected the line {END} after {BEGIN}"))? + begin;
+/// Replaces a table of a page.
+fn page_with(page: &Path, name: &str, table: &str) -> Result<()> {
+    let old = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
+    let new = replaced(&old, name, table).with_context(|| format!("in {}", page.display()))?;
+    fs::write(page, new).with_context(|| format!("cannot write {}", page.display()))
+}
+
+/// The page with another table between the lines `<!-- name: begin -->` and `<!-- name: end -->`.
+fn replaced(page: &str, name: &str, table: &str) -> Result<String> {
+    let (first, last) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let begin = page.find(&first).with_context(|| format!("expected the line {first}"))? + first.len();
+    let end = page[begin..].find(&last).with_context(|| format!("expected the line {last} after {first}"))? + begin;
     Ok(format!("{}\n{table}{}", &page[..begin], &page[end..]))
 }
 
@@ -130,11 +140,11 @@ mod tests {
 
     #[test]
     fn the_table_is_replaced_between_its_markers() {
-        let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let new = replaced(&page, "new\n").unwrap();
-        assert_eq!(new, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
-        assert_eq!(replaced(&new, "new\n").unwrap(), new);
-        assert!(replaced("no markers", "new").is_err());
+        let page = "before\n<!-- t: begin -->\nold\n<!-- t: end -->\nafter\n";
+        let new = replaced(page, "t", "new\n").unwrap();
+        assert_eq!(new, "before\n<!-- t: begin -->\nnew\n<!-- t: end -->\nafter\n");
+        assert_eq!(replaced(&new, "t", "new\n").unwrap(), new);
+        assert!(replaced("no markers", "t", "new").is_err());
     }
 
     #[test]

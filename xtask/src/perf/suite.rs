@@ -1,0 +1,486 @@
+//! The side-by-side suite: the same boots and the same programs on Aileron and QEMU in turn, and on the host.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::ci;
+use crate::emulator::{Boot, Emulator, Outcome};
+use crate::guests::{self, Fetched};
+use crate::paths;
+use crate::perf::programs::{self, Programs};
+use crate::perf::results::{self, Sample};
+use crate::perf::rows::{
+    BOOT_COLD_CPU, BOOT_COLD_WALL, BOOT_MEMORY, BOOT_RETIRED, BOOT_WARM_CPU, BOOT_WARM_WALL, Group, ROWS, SCALING,
+    Side, Values,
+};
+use crate::perf::saved::Run;
+use crate::perf::{page_with, plot, report, retired};
+use crate::run;
+
+/// The page that `--write` writes into, and its picture.
+const PAGE: &str = "docs/performance.md";
+const PICTURE: &str = "docs/performance.svg";
+
+/// What the suite is asked to do.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Only rows with this in their name, or a group: boot, integer, system, scaling. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// How often everything is measured; the table has the medians.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Write table and picture into docs/performance.md and docs/performance.svg.
+    #[arg(long)]
+    write: bool,
+    /// Passed on to Aileron as -accel.
+    #[arg(long, value_name = "NAME")]
+    accel: Option<String>,
+    /// Measure neither QEMU nor the host.
+    #[arg(long, conflicts_with = "write")]
+    aileron_only: bool,
+    /// The guest; `guest list` names them.
+    #[arg(long, default_value = "debian-6.12")]
+    guest: String,
+}
+
+impl Options {
+    fn wants(&self, row: &str, group: Group) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == group.name() || row.contains(only.as_str()))
+    }
+
+    fn wants_some_of(&self, group: Group) -> bool {
+        ROWS.iter().any(|row| row.group == group && self.wants(row.name, group))
+    }
+}
+
+/// Measures, prints the table, and saves the run.
+pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
+    let rows: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+    for only in &options.only {
+        ensure!(
+            ROWS.iter().any(|row| row.group.name() == only || row.name.contains(only.as_str())),
+            "no row has {only:?} in its name; there are the groups boot, integer, system, scaling, and the rows {}",
+            rows.join(", ")
+        );
+    }
+    ci::need(programs::TOOLS)?;
+    ci::build_aileron()?;
+    let programs = Programs::build()?;
+    let guest = guests::ready(&options.guest, mirror)?;
+    let guest = programs.in_guest(&guest)?;
+    let help = run::capture(Command::new(paths::aileron()).arg("--help"))?;
+    let mut suite = Suite {
+        options,
+        programs,
+        guest,
+        has_code_cache: names_option(&help, "-code-cache"),
+        values: Values::default(),
+        answers: BTreeMap::new(),
+        began: Instant::now(),
+    };
+    let (date, load_before) = (date()?, load()?);
+    suite.measure()?;
+    ensure!(!suite.values.is_empty(), "nothing was measured");
+    let run = Run {
+        format: Run::FORMAT,
+        date,
+        guest: format!("{} ({})", suite.guest.name, suite.guest.release),
+        accel: options.accel.clone().unwrap_or_else(|| "default".to_owned()),
+        commit: commit(),
+        qemu: qemu_version()?,
+        host: host()?,
+        load: [load_before, load()?],
+        runs: options.runs,
+        values: suite.values,
+    };
+    conclude(&run, options.write)
+}
+
+/// Prints, saves, compares.
+fn conclude(run: &Run, write: bool) -> Result<()> {
+    let table = report::table(run);
+    println!("\n{table}");
+    let directory = paths::perf();
+    match run.previous(&directory) {
+        None => println!("No earlier run to compare with."),
+        Some(before) => {
+            println!("Compared with the run of {} UTC, commit {}:", before.date, before.commit);
+            let worse = run.worse_than(&before);
+            if worse.is_empty() {
+                println!("  nothing became slower by more than 10%");
+            }
+            worse.iter().for_each(|line| println!("  slower: {line}"));
+        }
+    }
+    let saved = run.save(&directory)?;
+    let picture = saved.with_extension("svg");
+    write_file(&picture, &plot::svg(run))?;
+    println!("saved as {} and {}", saved.display(), picture.display());
+    if write {
+        page_with(&paths::root().join(PAGE), "performance table", &table)?;
+        write_file(&paths::root().join(PICTURE), &plot::svg(run))?;
+        println!("written into {PAGE} and {PICTURE}");
+    }
+    Ok(())
+}
+
+fn write_file(path: &PathBuf, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+struct Suite<'a> {
+    options: &'a Options,
+    programs: Programs,
+    guest: Fetched,
+    has_code_cache: bool,
+    values: Values,
+    /// Operations and checksum of each kernel, and where they were seen first.
+    answers: BTreeMap<String, (u64, u64, String)>,
+    began: Instant,
+}
+
+impl Suite<'_> {
+    fn measure(&mut self) -> Result<()> {
+        let cache = paths::perf().join("code.cache");
+        let boots = self.options.wants_some_of(Group::Boot);
+        if boots && !self.has_code_cache {
+            self.say("no rows of warm boots: this Aileron has no -code-cache");
+        }
+        if boots && self.has_code_cache {
+            remove_if_there(&cache)?;
+            self.boot(Emulator::Aileron, "filling the translation cache", &cache_options(&cache))?;
+        }
+        if boots && !self.options.aileron_only {
+            self.count_under_qemu();
+        }
+        for number in 1..=self.options.runs {
+            let run = format!("run {number} of {}", self.options.runs);
+            for emulator in self.emulators() {
+                if boots {
+                    self.cold_boot(emulator, &run)?;
+                }
+                if boots && self.has_code_cache {
+                    self.warm_boot(emulator, &run, &cache)?;
+                }
+                self.kernels(emulator, &run)?;
+                self.scaling(emulator, &run)?;
+            }
+            if !self.options.aileron_only {
+                self.natively(&run)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emulators(&self) -> Vec<Emulator> {
+        if self.options.aileron_only { vec![Emulator::Aileron] } else { vec![Emulator::Aileron, Emulator::Qemu] }
+    }
+
+    /// Progress, beside the output.
+    fn say(&self, what: &str) {
+        eprintln!("[{:>6.1} s] {what}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// A boot of the guest as it is measured, before what is measured is added.
+    fn prepared(&self, emulator: Emulator) -> Boot {
+        let mut boot = Boot::of(emulator, &self.guest, "perf");
+        boot.append.push("cryptomgr.notests".to_owned());
+        if emulator == Emulator::Aileron {
+            boot.options.push("-stats".to_owned());
+            if let Some(accel) = &self.options.accel {
+                boot.options.extend(["-accel".to_owned(), accel.clone()]);
+            }
+        }
+        boot
+    }
+
+    fn finished(&self, boot: &Boot, what: &str) -> Result<Outcome> {
+        let name = format!("perf-{:?}-{what}", boot.emulator).to_lowercase().replace([' ', ','], "-");
+        let outcome = boot.run(&name)?;
+        let end = outcome.value("end").unwrap_or_else(|_| "nothing".to_owned());
+        if outcome.timed_out || !outcome.status.success() || end != "ok" {
+            let text = outcome.text();
+            let lines: Vec<&str> = text.trim_end().lines().collect();
+            let ended =
+                if outcome.timed_out { "ended after the timeout".to_owned() } else { outcome.status.to_string() };
+            bail!(
+                "{what} on {:?} failed and is not measured: expected the guest's end to be \"ok\", found {end:?}; {ended}\n\
+                 last lines of the console:\n{}\nlast words of the emulator:\n{}\ncommand: {}",
+                boot.emulator,
+                lines[lines.len().saturating_sub(12)..].join("\n"),
+                outcome.stderr.trim_end(),
+                outcome.command
+            );
+        }
+        Ok(outcome)
+    }
+
+    /// A boot whose process 1 powers off at once.
+    fn boot(&self, emulator: Emulator, what: &str, options: &[String]) -> Result<Outcome> {
+        let mut boot = self.prepared(emulator);
+        boot.append.push("rdinit=/perf/off".to_owned());
+        boot.options.extend_from_slice(options);
+        let outcome = self.finished(&boot, what)?;
+        let (wall, cpu) = (outcome.spent.wall.as_secs_f64(), outcome.spent.cpu.as_secs_f64());
+        self.say(&format!("{what}, {emulator:?}: {wall:.2} s, CPU {cpu:.2} s"));
+        Ok(outcome)
+    }
+
+    fn cold_boot(&mut self, emulator: Emulator, run: &str) -> Result<()> {
+        let side = side(emulator);
+        let no_cache = if emulator == Emulator::Aileron { self.without_cache() } else { Vec::new() };
+        let outcome = self.boot(emulator, &format!("{run}, boot cold"), &no_cache)?;
+        self.values.add(BOOT_COLD_WALL, side, outcome.spent.wall.as_secs_f64());
+        self.values.add(BOOT_COLD_CPU, side, outcome.spent.cpu.as_secs_f64());
+        self.values.add(BOOT_MEMORY, side, outcome.peak_bytes as f64 / f64::from(1 << 20));
+        if emulator == Emulator::Aileron {
+            self.values.add(BOOT_RETIRED, side, retired(&outcome)? as f64 / 1e6);
+        } else if self.has_code_cache {
+            // QEMU has no cache: its boots are what the warm ones are compared with, too.
+            self.values.add(BOOT_WARM_WALL, side, outcome.spent.wall.as_secs_f64());
+            self.values.add(BOOT_WARM_CPU, side, outcome.spent.cpu.as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn warm_boot(&mut self, emulator: Emulator, run: &str, cache: &PathBuf) -> Result<()> {
+        if emulator == Emulator::Aileron {
+            let outcome = self.boot(emulator, &format!("{run}, boot warm"), &cache_options(cache))?;
+            self.values.add(BOOT_WARM_WALL, Side::Aileron, outcome.spent.wall.as_secs_f64());
+            self.values.add(BOOT_WARM_CPU, Side::Aileron, outcome.spent.cpu.as_secs_f64());
+        }
+        Ok(())
+    }
+
+    /// Every measured run but the warm boots starts without translations of an earlier one.
+    fn without_cache(&self) -> Vec<String> {
+        if self.has_code_cache { ["-code-cache", "none"].map(str::to_owned).to_vec() } else { Vec::new() }
+    }
+
+    /// QEMU does not count instructions by itself, a plugin does. It slows QEMU down, so this boot is not timed.
+    fn count_under_qemu(&mut self) {
+        let counted = qemu_version().and_then(|version| {
+            let plugin = self.programs.counter(plugin_version(&version))?;
+            let options = ["-plugin".to_owned(), plugin.display().to_string()];
+            retired(&self.boot(Emulator::Qemu, "counting instructions", &options)?)
+        });
+        match counted {
+            Ok(counted) => self.values.add(BOOT_RETIRED, Side::Qemu, counted as f64 / 1e6),
+            Err(error) => self.say(&format!("no count of the instructions under QEMU: {error:#}")),
+        }
+    }
+
+    /// Programs and their arguments, as the guest's `tests/perf` takes them; empty when no kernel is wanted.
+    fn wanted_kernels(&self) -> Vec<String> {
+        [Group::Integer, Group::System].into_iter().filter_map(|group| self.wanted_of(group)).collect()
+    }
+
+    fn wanted_of(&self, group: Group) -> Option<String> {
+        let kernels: Vec<&str> = ROWS
+            .iter()
+            .filter(|row| row.group == group && row.unit == "ns" && self.options.wants(row.name, group))
+            .map(|row| row.name)
+            .collect();
+        (!kernels.is_empty()).then(|| format!("{}:{}", group.name(), kernels.join(":")))
+    }
+
+    fn in_guest(&self, emulator: Emulator, cpus: u32, programs: &str, what: &str) -> Result<Vec<Sample>> {
+        let mut boot = self.prepared(emulator);
+        boot.cpus = cpus;
+        boot.append.push(format!("aileron.perf={programs}"));
+        if emulator == Emulator::Aileron {
+            boot.options.extend(self.without_cache());
+        }
+        let outcome = self.finished(&boot, what)?;
+        let (wall, cpu) = (outcome.spent.wall.as_secs_f64(), outcome.spent.cpu.as_secs_f64());
+        self.say(&format!("{what}, {emulator:?}: {wall:.1} s, CPU {cpu:.1} s"));
+        results::samples(&outcome.text())
+    }
+
+    fn kernels(&mut self, emulator: Emulator, run: &str) -> Result<()> {
+        let programs = self.wanted_kernels();
+        if programs.is_empty() {
+            return Ok(());
+        }
+        let samples = self.in_guest(emulator, 1, &programs.join(","), &format!("{run}, kernels"))?;
+        self.take(samples, side(emulator), true)
+    }
+
+    fn scaling(&mut self, emulator: Emulator, run: &str) -> Result<()> {
+        if !self.options.wants_some_of(Group::Scaling) {
+            return Ok(());
+        }
+        let samples = self.in_guest(emulator, 2, "scaling:threads", &format!("{run}, two vCPUs"))?;
+        self.take_scaling(&samples, side(emulator))
+    }
+
+    /// The same programs on the host.
+    fn natively(&mut self, run: &str) -> Result<()> {
+        let start = Instant::now();
+        let output = |suite: &Self, words: &str| {
+            let mut words = words.split(':');
+            let mut command = Command::new(suite.programs.host(words.next().unwrap_or_default()));
+            results::samples(&run::capture(command.args(words))?)
+        };
+        for words in self.wanted_kernels() {
+            // The host has one kind of system call, and no scv.
+            let words = words.replace(":getppid-scv", "");
+            if words.contains(':') {
+                let samples = output(self, &words)?;
+                self.take(samples, Side::Native, false)?;
+            }
+        }
+        if self.options.wants_some_of(Group::Scaling) {
+            let samples = output(self, "scaling:processes")?;
+            self.take_scaling(&samples, Side::Native)?;
+        }
+        self.say(&format!("{run}, native: {:.1} s", start.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    fn take(&mut self, samples: Vec<Sample>, side: Side, all: bool) -> Result<()> {
+        let wanted = |name: &str| ROWS.iter().any(|row| row.name == name && self.options.wants(name, row.group));
+        let missing: Vec<&str> = ROWS
+            .iter()
+            .filter(|row| matches!(row.group, Group::Integer | Group::System) && row.unit == "ns" && wanted(row.name))
+            .map(|row| row.name)
+            .filter(|name| !samples.iter().any(|sample| sample.name == *name))
+            .collect();
+        ensure!(!all || missing.is_empty(), "{side:?} printed no line of {}", missing.join(", "));
+        for sample in &samples {
+            ensure!(wanted(&sample.name), "{side:?} printed a line of {:?}, which is no row", sample.name);
+            self.check(sample, side)?;
+            self.values.add(&sample.name, side, sample.ns());
+        }
+        Ok(())
+    }
+
+    fn take_scaling(&mut self, samples: &[Sample], side: Side) -> Result<()> {
+        let [alone, both] = samples else {
+            bail!("{side:?} printed {} lines, expected compute-alone and compute-both", samples.len())
+        };
+        self.check(alone, side)?;
+        self.check(both, side)?;
+        self.values.add(SCALING, side, results::scaling(alone, both)?);
+        Ok(())
+    }
+
+    /// A wrong result is no measurement.
+    fn check(&mut self, sample: &Sample, side: Side) -> Result<()> {
+        let first = self.answers.entry(sample.name.clone()).or_insert((
+            sample.operations,
+            sample.checksum,
+            format!("{side:?}"),
+        ));
+        ensure!(
+            (first.0, first.1) == (sample.operations, sample.checksum),
+            "{} gives {:016x} over {} operations on {side:?}, but {:016x} over {} on {}",
+            sample.name,
+            sample.checksum,
+            sample.operations,
+            first.1,
+            first.0,
+            first.2
+        );
+        Ok(())
+    }
+}
+
+fn side(emulator: Emulator) -> Side {
+    match emulator {
+        Emulator::Aileron => Side::Aileron,
+        Emulator::Qemu => Side::Qemu,
+    }
+}
+
+fn cache_options(cache: &PathBuf) -> Vec<String> {
+    vec!["-code-cache".to_owned(), cache.display().to_string()]
+}
+
+fn remove_if_there(path: &PathBuf) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a help text has a line of its own for an option.
+fn names_option(help: &str, option: &str) -> bool {
+    help.lines().any(|line| line.split([' ', ',', '[', '=']).any(|word| word == option))
+}
+
+/// Version of the plugin interface: 1 up to QEMU 8, and what later ones still take.
+fn plugin_version(qemu: &str) -> u32 {
+    let major = qemu.split_whitespace().find_map(|word| word.split_once('.')?.0.parse::<u32>().ok());
+    if major.is_some_and(|major| major < 9) { 1 } else { 2 }
+}
+
+fn qemu_version() -> Result<String> {
+    let text = run::capture(Command::new(Emulator::Qemu.program()).arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().replace("QEMU emulator version", "QEMU"))
+}
+
+fn date() -> Result<String> {
+    Ok(run::capture(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M:%S"]))?.trim().to_owned())
+}
+
+/// What is checked out, where git is there to tell.
+fn commit() -> String {
+    let git = |words: &[&str]| run::capture(Command::new("git").args(words).current_dir(paths::root()));
+    let Ok(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return "unknown".to_owned() };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_ok_and(|text| !text.is_empty());
+    format!("{}{}", commit.trim(), if changed { "+" } else { "" })
+}
+
+fn host() -> Result<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    let values = |key: &str| -> Vec<&str> {
+        text.lines().filter_map(|line| Some(line.strip_prefix(key)?.split_once(':')?.1.trim())).collect()
+    };
+    let models = values("model name");
+    Ok(format!("{}, {} CPUs", models.first().copied().unwrap_or("unknown processor"), models.len()))
+}
+
+fn load() -> Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    let first = text.split(' ').next().unwrap_or_default();
+    first.parse().with_context(|| format!("/proc/loadavg begins with {first:?}, expected a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_in_a_help_text() {
+        let help = "  -accel name\n        how\n  -code-cache file\n  -machine, -M pseries[,x]\n  --stats\n";
+        for option in ["-code-cache", "-machine", "-M", "-accel"] {
+            assert!(names_option(help, option), "{option}");
+        }
+        assert!(!names_option("the -code-cache-mib", "-code-cache") && !names_option(help, "-code"));
+    }
+
+    #[test]
+    fn versions_of_the_plugin_interface() {
+        assert_eq!(plugin_version("QEMU 7.2.22 (Debian 1:7.2+dfsg-7)"), 1);
+        assert_eq!(plugin_version("QEMU 10.0.2"), 2);
+    }
+
+    #[test]
+    fn rows_are_picked_by_name_and_by_group() {
+        let mut options =
+            Options { only: Vec::new(), runs: 1, write: false, accel: None, aileron_only: false, guest: String::new() };
+        assert!(options.wants("fib", Group::Integer) && options.wants_some_of(Group::Boot));
+        options.only = vec!["crc32".to_owned(), "boot".to_owned()];
+        assert!(options.wants("crc32-bits", Group::Integer) && !options.wants("fib", Group::Integer));
+        assert!(options.wants_some_of(Group::Boot) && !options.wants_some_of(Group::System));
+    }
+}
