@@ -5,6 +5,7 @@ pub mod arena;
 pub mod blob;
 pub mod dispatch;
 pub mod effects;
+pub mod vector;
 
 /// What generated code calls in the engine, by address.
 #[derive(Debug, Clone, Copy, Default)]
