@@ -427,7 +427,7 @@ mod tests {
                         (_, 3) => (1 << (bits - 1)) - 1,
                         (_, 4) => any % u128::from(bits),
                         (_, 5) => 1 << (any as u32 % bits),
-                        (_, 6) => any & u128::MAX >> (128 - bits) >> (any >> 64) as u32 % bits,
+                        (_, 6) => any & u128::MAX >> (128 - bits) >> ((any >> 64) as u32 % bits),
                         _ => any,
                     };
                     v << (bits % 128) | n & u128::MAX >> (128 - bits)
@@ -516,7 +516,7 @@ mod tests {
                 assert_eq!(select.run(v), select_value(x, y, z));
                 assert_eq!(permute.run(v), permute_value(x, y, z), "{v:x?}");
                 assert_eq!(fixed.run(v), constant);
-                assert_eq!(turned.run(v), x << 64 | x >> 64);
+                assert_eq!(turned.run(v), x.rotate_left(64));
                 assert_eq!(high.run(v), x >> 64 << 64 | y >> 64);
             }
         }
