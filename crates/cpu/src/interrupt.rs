@@ -113,6 +113,10 @@ pub const AIL3_OFFSET: u64 = 0xC000_0000_0000_4000;
 pub const SCV_BASE: u64 = 0x1_7000;
 /// First system call vectored handler with AIL 3.
 pub const SCV_BASE_AIL3: u64 = 0xC000_0000_0000_3000;
+/// Bytes from the handler of one system call vectored level to the next.
+pub const SCV_STRIDE: u64 = 0x20;
+/// Bits of a system call vectored level.
+pub const SCV_LEVELS: u8 = 0x7F;
 
 /// The AIL that applies to an interrupt which leaves MSR\[HV\] as it is (all that a partition takes),
 /// given LPCR and the MSR before the interrupt.
@@ -229,7 +233,7 @@ pub fn handler_msr(model: &CpuModel, lpcr: u64, old_msr: u64, vector: Vector, ai
 pub fn handler_address(vector: Vector, level: u8, ail: Ail) -> u64 {
     if vector == Vector::SystemCallVectored {
         let base = if ail == Ail::Three { SCV_BASE_AIL3 } else { SCV_BASE };
-        return base + u64::from(level & 0x7F) * 0x20;
+        return base + u64::from(level & SCV_LEVELS) * SCV_STRIDE;
     }
     let offset = match ail {
         Ail::Zero => 0,

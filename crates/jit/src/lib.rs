@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod blob;
+pub mod deliver;
 pub mod dispatch;
 pub mod effects;
 pub mod vector;

@@ -30,11 +30,13 @@ pub extern "C" fn system_call_vectored(v: &mut Vcpu, level: u64, _: u64, _: u64)
 }
 
 /// MSR bits that a return from an interrupt in a partition leaves alone: HV, ME, and the places of SRR1's causes.
-const KEPT_BY_RETURN: u64 = msr::HV | msr::ME | srr1::CLEARED;
+pub const KEPT_BY_RETURN: u64 = msr::HV | msr::ME | srr1::CLEARED;
 
-/// Problem state has interrupts and translation on.
+/// What problem state has: interrupts and translation on.
+pub const PROBLEM_STATE_HAS: u64 = msr::EE | msr::IR | msr::DR;
+
 fn with_problem_state(value: u64) -> u64 {
-    if value & msr::PR != 0 { value | msr::EE | msr::IR | msr::DR } else { value }
+    if value & msr::PR != 0 { value | PROBLEM_STATE_HAS } else { value }
 }
 
 /// Sets MSR, and keeps NIA within 32 bits if they are the mode.

@@ -200,8 +200,8 @@ impl Vcpu {
     fn refresh_key(&mut self) -> u64 {
         let r = &self.state.spr;
         let bit = |on: bool, m: u64| if on { m } else { 0 };
-        self.contexts.rest = self.bases[0] / kind::COUNT << KEY_BASE_SHIFTS[0]
-            | self.bases[1] / kind::COUNT << KEY_BASE_SHIFTS[1]
+        self.contexts.rest = (self.bases[0] / kind::COUNT) << KEY_BASE_SHIFTS[0]
+            | (self.bases[1] / kind::COUNT) << KEY_BASE_SHIFTS[1]
             | r.amr >> 62 << KEY_AMR_SHIFT
             | bit(r.iamr & 1 << 62 != 0, KEY_IAMR)
             | bit(r.fscr & fscr::TAR != 0, KEY_TAR)

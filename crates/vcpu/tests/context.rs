@@ -74,8 +74,8 @@ fn what_is_remembered_is_what_the_registers_say() {
             3 => v.set_ciabr(random() & 7),
             // More processes than there are ids: they start over now and then.
             4 => v.set_pid((random() % 600) as u32),
-            5 if random() % 64 == 0 => v.invalidate(Invalidation::All),
-            5 if random() % 4 == 0 => v.invalidate(Invalidation::Process { pid: v.state.spr.pid }),
+            5 if random().is_multiple_of(64) => v.invalidate(Invalidation::All),
+            5 if random().is_multiple_of(4) => v.invalidate(Invalidation::Process { pid: v.state.spr.pid }),
             _ => {}
         }
         v.set_msr(random() | random());
