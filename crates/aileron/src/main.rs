@@ -1,5 +1,6 @@
 //! The command line: QEMU's spelling for what exists.
 
+mod accelerator;
 mod log;
 mod machine_option;
 mod options;
@@ -91,6 +92,9 @@ fn run(mut settings: Settings) -> Result<u8> {
     let code = tell(&end?, settings.on_panic);
     if settings.stats {
         say::line(&format!("{}", machine.stats()));
+        if let Some(stats) = machine.follower_stats() {
+            say::line(&format!("lockstep, the follower:\n{stats}"));
+        }
         say::line(&format!("time of the guest in ns: {}", machine.clock().ns()));
     }
     if settings.state_hash {
@@ -172,6 +176,7 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         uuid: settings.uuid,
         name: settings.name.clone(),
         root_strings: settings.machine.root_strings.clone(),
+        accelerator: settings.accelerator.clone(),
         vcpu_observer: log.clone(),
         hcall_observer: Some(log.clone()),
     })

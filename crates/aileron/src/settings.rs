@@ -1,5 +1,6 @@
 //! Second pass over the options: what is to be done.
 
+use crate::accelerator::{self, AcceleratorOptions};
 use crate::log::LogItems;
 use crate::machine_option::MachineOption;
 use crate::options::{self, Fate, Given, Id};
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cpu::CpuModel;
 use cpu::model::MODELS;
 use devices::console::ConsoleSpec;
+use machine::{Accelerator, AcceleratorKind};
 use std::path::PathBuf;
 
 /// Guest RAM when nothing is said, as in QEMU.
@@ -53,6 +55,7 @@ pub struct Settings {
     pub model: &'static CpuModel,
     pub ram_bytes: u64,
     pub topology: Topology,
+    pub accelerator: Accelerator,
     pub virtual_clock: bool,
     /// Wall-clock time at the start, seconds since 1970.
     pub start_s: Option<u64>,
@@ -96,7 +99,9 @@ struct Reader {
     settings: Settings,
     nodefaults: bool,
     serial_given: bool,
-    accel: Option<String>,
+    accelerator: AcceleratorOptions,
+    /// What `-rtc clock=` asks for, where that is the host's time.
+    real_clock: Option<String>,
 }
 
 impl Reader {
@@ -106,6 +111,7 @@ impl Reader {
             model: &cpu::model::POWER9,
             ram_bytes: DEFAULT_RAM_BYTES,
             topology: Topology { vcpus: 1, max_vcpus: 1 },
+            accelerator: Accelerator::default(),
             virtual_clock: false,
             start_s: None,
             seed: None,
@@ -125,7 +131,13 @@ impl Reader {
             state_hash: false,
             warnings: Vec::new(),
         };
-        Reader { settings, nodefaults: false, serial_given: false, accel: None }
+        Reader {
+            settings,
+            nodefaults: false,
+            serial_given: false,
+            accelerator: AcceleratorOptions::default(),
+            real_clock: None,
+        }
     }
 
     /// Takes one option in. `Some`: a text that is to be shown instead of anything else.
@@ -162,8 +174,10 @@ impl Reader {
                     );
                 }
             }
-            Id::Accel if asks_for_help => return Ok(Some(accelerators())),
-            Id::Accel => self.accel = Some(value.into()),
+            Id::Accel if asks_for_help => return Ok(Some(accelerator::help())),
+            Id::Accel | Id::CodeCacheMib | Id::CodeCache | Id::PerfMap | Id::Jitdump | Id::JitThreshold => {
+                self.accelerator.take(id, given)?
+            }
             Id::Icount => self.icount(given)?,
             Id::Rtc => self.rtc(given)?,
             Id::Seed => self.settings.seed = Some(number(value)?),
@@ -278,7 +292,9 @@ impl Reader {
                 ("base", "utc") => {}
                 ("base", "localtime") => self.warn(given, "the guest's clock has UTC"),
                 ("base", _) => self.settings.start_s = Some(values::date(&value)?),
-                ("clock", "host" | "rt" | "vm") | ("driftfix", "none") => {}
+                ("clock", "host" | "rt") => self.real_clock = Some(value),
+                ("clock", "vm") => self.real_clock = None,
+                ("driftfix", "none") => {}
                 ("driftfix", _) => self.warn(given, "no ticks are lost"),
                 ("clock", _) => bail!("unknown clock '{value}'"),
                 _ => bail!("unknown key '{key}'{}; known is base", hint(&key, ["base", "clock", "driftfix"])),
@@ -322,10 +338,17 @@ impl Reader {
 
     /// What depends on several options.
     fn finish(mut self) -> Result<Settings> {
-        if let Some(accel) = self.accel.or_else(|| self.settings.machine.accel.take()) {
-            accelerator(&accel, &mut self.settings.warnings).with_context(|| format!("-accel {accel}"))?;
-        }
         let settings = &mut self.settings;
+        settings.accelerator = self.accelerator.finish(settings.machine.accel.take(), &mut settings.warnings)?;
+        if settings.accelerator.kind == AcceleratorKind::Lockstep {
+            if let Some(clock) = self.real_clock {
+                bail!("-accel lockstep with -rtc clock={clock}: it needs the virtual clock; leave out clock={clock}");
+            }
+            if !settings.virtual_clock {
+                settings.virtual_clock = true;
+                settings.warnings.push("-accel lockstep: time is virtual, as with -icount 0".into());
+            }
+        }
         if !self.serial_given && !self.nodefaults {
             settings.serials.push(Serial { spec: ConsoleSpec::Stdio, given: "mon:stdio".into(), escapes: true });
         }
@@ -370,42 +393,6 @@ fn processors() -> String {
         text.push_str(&format!("  {short:<8} {:<14} PVR {:08x}{default}{note}\n", model.name, model.pvr));
     }
     text
-}
-
-fn accelerators() -> String {
-    "Accelerators:\n  interp    interpreter (the default)\n  jit, tcg  not there yet: accepted, and the interpreter runs\n".into()
-}
-
-fn accelerator(text: &str, warnings: &mut Vec<String>) -> Result<()> {
-    let properties = key_values(text);
-    let mut properties = properties.iter();
-    let name = match properties.next() {
-        Some((key, Some(value))) if key == "accel" => value.as_str(),
-        Some((name, None)) => name.as_str(),
-        _ => bail!("expected the name of an accelerator (-accel help)"),
-    };
-    // `-M accel=a:b` is a list of which the first that works counts.
-    match name.split(':').find(|name| !matches!(*name, "kvm")).unwrap_or(name) {
-        "interp" => {}
-        accel @ ("jit" | "tcg") => {
-            warnings.push(format!("-accel {accel}: there is no compiler yet, the interpreter runs"))
-        }
-        "lockstep" => bail!("not supported: there is no compiler yet to run in lockstep with"),
-        "kvm" | "hvf" | "xen" | "whpx" | "nvmm" | "mshv" | "qtest" => {
-            bail!("not supported: this emulates (-accel help)")
-        }
-        other => bail!("unknown accelerator '{other}'{} (-accel help)", hint(other, ["interp", "jit", "tcg"])),
-    }
-    for (key, value) in properties {
-        let value = value.as_deref().unwrap_or_default();
-        match key.as_str() {
-            "thread" | "tb-size" | "one-insn-per-tb" | "split-wx" => {
-                warnings.push(format!("-accel {name},{key}={value}: not honoured, it concerns QEMU's translator"));
-            }
-            _ => bail!("unknown key '{key}'"),
-        }
-    }
-    Ok(())
 }
 
 fn back_ends() -> String {
@@ -477,8 +464,9 @@ mod tests {
         assert_eq!((settings.append.as_str(), settings.no_reboot), ("console=hvc0 quiet", true));
         assert_eq!(settings.serials, [Serial { spec: ConsoleSpec::Stdio, given: "stdio".into(), escapes: false }]);
         let warnings = settings.warnings.join("\n");
-        assert_eq!(settings.warnings.len(), 3, "{warnings}");
-        assert!(warnings.contains("x-vof") && warnings.contains("-accel tcg:") && warnings.contains("thread=multi"));
+        assert_eq!(settings.warnings.len(), 2, "{warnings}");
+        assert!(warnings.contains("x-vof") && warnings.contains("thread=multi"));
+        assert_eq!(settings.accelerator.kind, AcceleratorKind::Jit);
     }
 
     #[test]
@@ -506,12 +494,22 @@ mod tests {
     }
 
     #[test]
+    fn lockstep_is_virtual() {
+        let settings = run(&["-accel", "lockstep"]);
+        assert!(settings.virtual_clock && settings.warnings.len() == 1, "{:?}", settings.warnings);
+        assert!(settings.warnings[0].contains("lockstep") && settings.warnings[0].contains("virtual"));
+        let settings = run(&["-M", "pseries,accel=lockstep", "-icount", "0", "-rtc", "clock=vm"]);
+        assert!(settings.virtual_clock && settings.warnings.is_empty(), "{:?}", settings.warnings);
+        assert_eq!(settings.accelerator.kind, AcceleratorKind::Lockstep);
+    }
+
+    #[test]
     fn help_as_a_value() {
         for (line, word) in [
             (&["-M", "help"][..], "pseries"),
             (&["-machine", "pseries,help"], "cap-ail-modes"),
             (&["-cpu", "help"], "power10"),
-            (&["-accel", "help"], "interp"),
+            (&["-accel", "help"], "lockstep"),
             (&["-serial", "help"], "mon:stdio"),
             (&["-d", "help"], "in_asm"),
             (&["-help"], "-kernel"),
@@ -538,7 +536,9 @@ mod tests {
             (&["-cpu", "power9,vsx=off"], &["cap-*"]),
             (&["-M", "pseries,kernel-addr=x"], &["-M pseries,kernel-addr=x", "kernel-addr", "not a number"]),
             (&["-accel", "kvm"], &["-accel kvm", "emulates"]),
-            (&["-accel", "lockstep"], &["lockstep"]),
+            (&["-accel", "lockstep", "-rtc", "clock=host"], &["-accel lockstep", "clock=host", "virtual clock"]),
+            (&["-M", "accel=fast"], &["-accel fast", "unknown accelerator"]),
+            (&["--jit-threshold", "0"], &["--jit-threshold 0", "from 1"]),
             (&["-accel", "fast"], &["unknown accelerator 'fast'"]),
             (&["-serial", "tcp::1"], &["-serial tcp::1", "file:PATH"]),
             (&["-serial", "stdio", "-serial", "mon:stdio"], &["2 times"]),

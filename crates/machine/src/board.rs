@@ -1,11 +1,15 @@
 //! The board: built from a [`Config`], run until the guest or somebody outside ends it.
 
+use crate::accelerator::{Accelerator, AcceleratorKind, Engines, Role};
+use crate::difference::Difference;
 use crate::fdt::{Tree, TreeError, VioNode};
 use crate::layout::{Layout, LayoutError, Wanted, place};
 use crate::loader::{Endianness, Kernel, LoadError, read_initrd};
+use crate::lockstep::{self, Disturbance, Follower};
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
+use crate::twin::Outside;
 use cpu::CpuModel;
 use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics, XicsError};
 use engine::{Engine, EngineStats};
@@ -73,6 +77,8 @@ pub struct Config {
     pub name: Option<String>,
     /// Further strings for the root of the tree, such as `host-serial`.
     pub root_strings: Vec<(&'static str, String)>,
+    /// How guest code is executed.
+    pub accelerator: Accelerator,
     /// Hears of interrupts and of what is not implemented.
     pub vcpu_observer: Arc<dyn vcpu::Observer>,
     /// Hears of hypercalls.
@@ -137,6 +143,17 @@ pub enum MachineError {
     /// Hypercall and RTAS tables.
     #[error(transparent)]
     Tables(#[from] TableError),
+    /// Lockstep of more than one vCPU.
+    #[error("-accel lockstep with {0} vCPUs: it compares machines of one vCPU each; use -smp 1")]
+    LockstepVcpus(usize),
+    /// Lockstep in real time.
+    #[error(
+        "-accel lockstep under the real clock: two machines never see the same time; use the virtual clock (-icount 0)"
+    )]
+    LockstepRealClock,
+    /// The two machines of a lockstep are not the same: a bug of this program.
+    #[error(transparent)]
+    Differ(#[from] Box<Difference>),
     /// A bug of this program: the rest of the machine was stopped.
     #[error("the thread of vCPU {0} panicked, see above; this is a bug of the emulator")]
     VcpuPanicked(usize),
@@ -149,7 +166,10 @@ pub struct Machine {
     initrd: Option<Vec<u8>>,
     layout: Layout,
     tree: Vec<u8>,
-    runner: Runner,
+    pub(crate) runner: Runner,
+    engines_maker: Engines,
+    /// The machine that runs in lockstep with this one.
+    pub(crate) follower: Option<Box<Follower>>,
     vtys: Vec<VioNode>,
     nvram_node: VioNode,
     xics: Arc<Xics>,
@@ -163,17 +183,30 @@ pub struct Machine {
 
 /// Ends a machine's run from any thread.
 #[derive(Debug, Clone)]
-pub struct Handle(Arc<Shared>);
+pub struct Handle(Target);
+
+/// Whom a [`Handle`] tells.
+#[derive(Debug, Clone)]
+enum Target {
+    Machine(Arc<Shared>),
+    Lockstep(Arc<Outside>),
+}
 
 impl Handle {
     /// The run ends with [`End::Quit`] as soon as every vCPU has come to a stop.
     pub fn quit(&self, reason: impl Into<String>) {
-        self.0.end(Ending::End(End::Quit(reason.into())));
+        match &self.0 {
+            Target::Machine(shared) => shared.end(Ending::End(End::Quit(reason.into()))),
+            Target::Lockstep(outside) => outside.quit(reason.into()),
+        }
     }
 
     /// System reset of every vCPU that is not stopped, as by a non-maskable interrupt of the machine.
     pub fn system_reset(&self) {
-        (0..self.0.vcpu_count()).for_each(|index| self.0.system_reset(index));
+        match &self.0 {
+            Target::Machine(shared) => (0..shared.vcpu_count()).for_each(|index| shared.system_reset(index)),
+            Target::Lockstep(outside) => outside.system_reset(),
+        }
     }
 }
 
@@ -182,8 +215,16 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError`] says what does not go together.
-    pub fn new(mut config: Config) -> Result<Machine, MachineError> {
+    pub fn new(config: Config) -> Result<Machine, MachineError> {
         check(&config)?;
+        match config.accelerator.kind {
+            AcceleratorKind::Lockstep => lockstep::build(config),
+            AcceleratorKind::Interp | AcceleratorKind::Jit => Machine::build(config, Role::Alone),
+        }
+    }
+
+    /// Builds one machine.
+    pub(crate) fn build(mut config: Config, role: Role) -> Result<Machine, MachineError> {
         let kernel = Kernel::from_file(&config.kernel)?;
         let initrd = config.initrd.as_ref().map(|path| read_initrd(path, config.ram_bytes)).transpose()?;
         let layout = place(&Wanted {
@@ -252,6 +293,8 @@ impl Machine {
             boot: Mutex::new(None),
         };
         let mut machine = Machine {
+            engines_maker: Engines::new(&config.accelerator, role),
+            follower: None,
             config,
             kernel,
             initrd,
@@ -282,13 +325,16 @@ impl Machine {
 
     /// To end the run from outside.
     pub fn handle(&self) -> Handle {
-        Handle(self.runner.shared.clone())
+        Handle(match &self.follower {
+            Some(follower) => Target::Lockstep(follower.outside.clone()),
+            None => Target::Machine(self.runner.shared.clone()),
+        })
     }
 
     /// Runs the machine, through its reboots, until it ends. Under the virtual clock all vCPUs run on this thread.
     ///
     /// # Errors
-    /// [`MachineError::VcpuPanicked`], and what else keeps a guest from booting again.
+    /// [`MachineError::VcpuPanicked`], [`MachineError::Differ`] in lockstep, and what else keeps a guest from booting again.
     pub fn run(&mut self) -> Result<End, MachineError> {
         let mut first = true;
         let end = loop {
@@ -301,8 +347,7 @@ impl Machine {
             }
             first = false;
             self.power_on()?;
-            let engines = std::mem::take(&mut self.engines);
-            self.engines = self.runner.run(engines).map_err(|Panicked(index)| MachineError::VcpuPanicked(index))?;
+            self.run_once()?;
             match self.runner.shared.ending() {
                 Some(Ending::End(end)) => break end,
                 Some(Ending::Reboot) if self.config.no_reboot => break End::Reboot,
@@ -313,6 +358,45 @@ impl Machine {
         };
         self.config.consoles.iter().for_each(|console| console.flush());
         Ok(end)
+    }
+
+    /// From power-on until the guest or somebody outside ends it or wants another boot.
+    fn run_once(&mut self) -> Result<(), MachineError> {
+        let mut engines = std::mem::take(&mut self.engines);
+        let Some(mut follower) = self.follower.take() else {
+            self.engines = self.runner.run(engines).map_err(|Panicked(index)| MachineError::VcpuPanicked(index))?;
+            return Ok(());
+        };
+        if let (Some(own), Some(others)) = (engines.pop(), follower.machine.engines.pop()) {
+            let [own, others] = follower.run(self, [own, others])?;
+            self.engines.push(own);
+            follower.machine.engines.push(others);
+        }
+        self.follower = Some(follower);
+        Ok(())
+    }
+
+    /// In lockstep: changes the follower when it has executed `count` instructions since power-on, to see whether the
+    /// difference is found. Nothing in a machine without follower.
+    pub fn disturb_follower(&mut self, count: u64, change: impl FnOnce(&mut Vcpu) + Send + 'static) {
+        if let Some(follower) = &mut self.follower {
+            follower.disturbance = Some(Disturbance { count, change: Box::new(change) });
+        }
+    }
+
+    /// Counters of the follower in lockstep, which compiles.
+    pub fn follower_stats(&self) -> Option<EngineStats> {
+        self.follower.as_ref().map(|follower| follower.machine.stats())
+    }
+
+    /// State of the devices, each in a line.
+    pub(crate) fn devices(&self) -> [(&'static str, String); 3] {
+        let nvram = xxhash_rust::xxh3::xxh3_64(&self.nvram.bytes());
+        [
+            ("interrupt controller", self.xics.describe()),
+            ("real-time clock offset", self.rtc.offset_ns().to_string()),
+            ("hash of NVRAM", format!("{nvram:#x}")),
+        ]
     }
 
     /// Counters of all vCPUs, from the beginning.
@@ -380,7 +464,8 @@ impl Machine {
         self.runner.hypervisor.reset();
         self.runner.ram.0.clear();
         self.tree = self.build_tree()?;
-        Ok(())
+        // After the leader: it repeats its random bytes.
+        self.follower.as_mut().map_or(Ok(()), |follower| follower.machine.reset())
     }
 
     /// Puts everything in its place, and starts vCPU 0.
@@ -407,7 +492,7 @@ impl Machine {
                 };
                 let mut vcpu = shared.with_line(index, new);
                 vcpu.random = self.runner.entropy.next_u64();
-                Engine::new(vcpu)
+                self.engines_maker.engine(vcpu)
             })
             .collect();
         let entry = self.config.kernel_address + self.kernel.entry_offset;
@@ -418,7 +503,7 @@ impl Machine {
         *lock(&self.runner.boot) = Some(boot);
         // Nothing else has been asked of vCPU 0 yet, so this cannot fail.
         let _ = shared.start(0, StartRequest { entry, r3: self.layout.tree.start, from: 0 });
-        Ok(())
+        self.follower.as_mut().map_or(Ok(()), |follower| follower.machine.power_on())
     }
 }
 

@@ -4,17 +4,23 @@
 
 #![warn(missing_docs)]
 
+mod accelerator;
 mod board;
 mod calling;
+mod difference;
 pub mod fdt;
 mod fdt_writer;
 pub mod layout;
 pub mod loader;
+mod lockstep;
 mod outside;
 mod pa_features;
 mod run;
 mod shared;
+mod twin;
 
+pub use accelerator::{Accelerator, AcceleratorKind};
 pub use board::{CONSOLES_MAX, Config, Handle, Machine, MachineError, VCPUS_MAX};
+pub use difference::{Difference, Pair, Piece};
 pub use outside::HostEntropy;
 pub use shared::{End, Shared};

@@ -48,8 +48,8 @@ pub(crate) struct Runner {
 }
 
 /// A vCPU asleep in `H_CEDE` or `H_JOIN`.
-#[derive(Debug, Clone, Copy)]
-struct Sleep {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sleep {
     /// Bits of the mailbox that wake it.
     wanted: u32,
     /// Timebase at the start.
@@ -181,7 +181,7 @@ impl Runner {
     }
 
     /// Whether the vCPU has something to execute; it is not quiet then.
-    fn make_runnable(&self, engine: &mut Engine, turn: &mut Turn) -> bool {
+    pub fn make_runnable(&self, engine: &mut Engine, turn: &mut Turn) -> bool {
         let vcpu = engine.vcpu();
         let index = vcpu.index;
         match turn {
@@ -213,30 +213,35 @@ impl Runner {
             let exit = engine.run(left);
             // What retires nothing takes from the turn too: no turn is for ever.
             left = left.saturating_sub((engine.retired() - before).max(1));
-            match exit {
-                EngineExit::Budget => {}
-                EngineExit::Stopped => self.called_out(engine.vcpu()),
-                EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
-                    After::GoOn => {}
-                    After::Yield => return,
-                    After::Sleep(state) => {
-                        if let Some(sleep) = self.begin_sleep(engine.vcpu(), state) {
-                            *turn = Turn::Asleep(sleep);
-                            return;
-                        }
-                    }
-                    After::Stop => {
-                        self.stop(engine.vcpu().index);
-                        *turn = Turn::Stopped;
-                        return;
-                    }
-                },
+            if let Some(next) = self.act(engine, exit) {
+                *turn = next;
+                return;
             }
         }
     }
 
+    /// Does what the engine came back for, under the virtual clock. `Some`: the vCPU's turn is over, and it stands so.
+    pub fn act(&self, engine: &mut Engine, exit: EngineExit) -> Option<Turn> {
+        match exit {
+            EngineExit::Budget => None,
+            EngineExit::Stopped => {
+                self.called_out(engine.vcpu());
+                None
+            }
+            EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
+                After::GoOn => None,
+                After::Yield => Some(Turn::Running),
+                After::Sleep(state) => self.begin_sleep(engine.vcpu(), state).map(Turn::Asleep),
+                After::Stop => {
+                    self.stop(engine.vcpu().index);
+                    Some(Turn::Stopped)
+                }
+            },
+        }
+    }
+
     /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU. False when there is none.
-    fn skip_to_deadline(&self, engines: &mut [Engine], turns: &[Turn]) -> bool {
+    pub fn skip_to_deadline(&self, engines: &mut [Engine], turns: &[Turn]) -> bool {
         let deadline = |(engine, turn): (&mut Engine, &Turn)| match turn {
             Turn::Asleep(sleep) if sleep.wanted & pending::DECREMENTER != 0 => engine.vcpu().ticks_to_decrementer(),
             _ => None,
@@ -368,8 +373,8 @@ impl Runner {
 }
 
 /// Where a vCPU stands under the virtual clock.
-#[derive(Debug, Clone, Copy)]
-enum Turn {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
     Stopped,
     Asleep(Sleep),
     Running,

@@ -110,6 +110,15 @@ fn values_that_are_none() {
         (&["-smp", "0"], &["-smp 0"]),
         (&["-smp", "1000"], &["1000", "256"]),
         (&["-smp", "threads=2"], &["-smp threads=2"]),
+        (&["-accel", "kvm"], &["-accel kvm", "emulates"]),
+        (&["-accel", "lockstp"], &["-accel lockstp", "did you mean 'lockstep'"]),
+        (&["-accel", "lockstep", "-smp", "2"], &["-accel lockstep", "2 vCPUs", "-smp 1"]),
+        (&["-accel", "lockstep", "-rtc", "clock=host"], &["-accel lockstep", "virtual clock"]),
+        (&["-accel", "tcg,tb-size=5000"], &["tb-size", "1 to 4096"]),
+        (&["--code-cache-mib", "0"], &["--code-cache-mib 0", "1 to 4096"]),
+        (&["-code-cache-mib", "lots"], &["-code-cache-mib lots", "whole number"]),
+        (&["--code-cache", ""], &["--code-cache", "or none"]),
+        (&["--jit-threshold", "0"], &["--jit-threshold 0", "from 1"]),
         (&["-serial", "file:/nonexistent/console"], &["file:/nonexistent/console", "No such file"]),
         (&["-serial", "unix:/nonexistent/console"], &["unix:/nonexistent/console", "No such file"]),
         (&["-serial", "nothing"], &["-serial nothing", "stdio"]),
@@ -143,6 +152,25 @@ fn closed_streams() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("panicked at"), "{redirection}: {}: {said}", output.status);
     }
+}
+
+/// Every accelerator runs a guest to its power-off, and two of them at once find no difference.
+#[test]
+fn accelerators() {
+    let kernel = file("accelerators", &elf(&GOOD, &power_off()));
+    let stats = |accel| {
+        let output = run(&["-m", "64", "-nographic", "-accel", accel, "-icount", "0", "--stats", "-kernel", &kernel]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("panicked at"), "{accel}: {}: {said}", output.status);
+        said
+    };
+    let retired = |said: &str| -> Vec<String> {
+        said.lines().filter(|line| line.starts_with("retired")).map(str::to_string).collect()
+    };
+    let alone = retired(&stats("interp"));
+    assert_eq!(alone, retired(&stats("tcg,tb-size=16")));
+    assert_eq!(alone, retired(&stats("jit")));
+    assert_eq!([alone.clone(), alone].concat(), retired(&stats("lockstep")));
 }
 
 /// Wild pointers and numbers: the guest gets PAPR's answer and goes on to power off.

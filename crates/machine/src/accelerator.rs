@@ -1,0 +1,93 @@
+//! How guest code is executed: what the command line says of it, and the engines that follow from it.
+
+use engine::Engine;
+use std::path::PathBuf;
+use vcpu::Vcpu;
+
+/// What executes guest code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceleratorKind {
+    /// The interpreter alone.
+    Interp,
+    /// The interpreter, and compiled code for what is executed often.
+    Jit,
+    /// Two machines, one of either kind, compared all the while.
+    Lockstep,
+}
+
+/// How guest code is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accelerator {
+    /// By what.
+    pub kind: AcceleratorKind,
+    /// Most host memory for compiled code, in bytes.
+    pub code_cache_bytes: usize,
+    /// Where compiled code is kept for the next run; `None`: nowhere.
+    pub code_cache_file: Option<PathBuf>,
+    /// Compiled code is listed in `/tmp/perf-PID.map`.
+    pub perf_map: bool,
+    /// Compiled code is written down in perf's jitdump format.
+    pub jitdump: bool,
+    /// Executions of a block after which it is compiled; at least 1.
+    pub threshold: u32,
+    /// Lockstep: instructions from one comparison of RAM and devices to the next; at least 1. Registers and console output
+    /// are compared all the time.
+    pub ram_every: u64,
+}
+
+impl Default for Accelerator {
+    fn default() -> Accelerator {
+        Accelerator {
+            kind: AcceleratorKind::Interp,
+            code_cache_bytes: 256 << 20,
+            code_cache_file: None,
+            perf_map: false,
+            jitdump: false,
+            threshold: 500,
+            ram_every: 1 << 24,
+        }
+    }
+}
+
+/// Instructions that a follower runs at most before it is compared again.
+pub(crate) const PIECE_INSTRUCTIONS: u64 = 512;
+
+/// What a machine is to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// There is no other.
+    Alone,
+    /// Lockstep: shows how it should be.
+    Leader,
+    /// Lockstep: is looked at.
+    Follower,
+}
+
+/// Makes the engines of a machine, at every boot of it: what its vCPUs share of a compiler will be here.
+#[derive(Debug)]
+pub(crate) struct Engines;
+
+impl Engines {
+    /// What all vCPUs of a machine share, for as long as there is the machine.
+    pub fn new(accelerator: &Accelerator, role: Role) -> Engines {
+        let compiles = match accelerator.kind {
+            AcceleratorKind::Interp => false,
+            AcceleratorKind::Jit => true,
+            AcceleratorKind::Lockstep => role == Role::Follower,
+        };
+        if compiles {
+            tracing::warn!("there is no compiler yet: the interpreter runs in its place");
+        }
+        Engines
+    }
+
+    /// The engine of a vCPU.
+    pub fn engine(&self, vcpu: Vcpu) -> Engine {
+        Engine::new(vcpu)
+    }
+}
+
+/// The host code of what the follower executed last, disassembled, a line an instruction. Empty: it was interpreted.
+pub(crate) fn host_code(_engine: &mut Engine) -> String {
+    String::new()
+}

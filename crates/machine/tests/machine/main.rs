@@ -1,0 +1,5 @@
+//! Whole machines with guests of a few instructions.
+
+mod board;
+mod guest;
+mod lockstep;
