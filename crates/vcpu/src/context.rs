@@ -195,6 +195,12 @@ impl Vcpu {
         self.enter_context(key);
     }
 
+    /// Enters the context of MSR and [`Contexts::rest`], which are in line with everything else: for generated code that
+    /// found another key in the context's place.
+    pub fn enter_known_context(&mut self) {
+        self.enter_context(self.state.msr & MSR_OF_KEY | self.contexts.rest);
+    }
+
     /// The key of the context as the vCPU stands. Brings [`Contexts::rest`] and the mask of pending interrupts in line.
     #[inline]
     fn refresh_key(&mut self) -> u64 {

@@ -26,8 +26,6 @@ pub struct Handler {
 pub struct Handlers {
     /// The LPCR that the rest holds for, or [`NO_LPCR`].
     pub lpcr: u64,
-    /// MSR bits that the model has.
-    pub msr_mask: u64,
     /// Handlers by [`crate::raised::number`]: if MSR\[IR,DR\] are not both 1, and if they are.
     pub rows: [[Handler; Vector::ALL.len()]; 2],
 }
@@ -37,7 +35,7 @@ pub const NO_LPCR: u64 = u64::MAX;
 
 impl Default for Handlers {
     fn default() -> Self {
-        Handlers { lpcr: NO_LPCR, msr_mask: 0, rows: [[Handler::default(); Vector::ALL.len()]; 2] }
+        Handlers { lpcr: NO_LPCR, rows: [[Handler::default(); Vector::ALL.len()]; 2] }
     }
 }
 
@@ -76,7 +74,7 @@ impl Vcpu {
     fn refresh_handlers(&mut self) {
         let (model, lpcr) = (self.model, self.state.lpcr);
         let row = |msr: u64| Vector::ALL.map(|vector| Handler::of(model, lpcr, msr, vector));
-        self.handlers = Handlers { lpcr, msr_mask: model.msr_mask, rows: [row(0), row(msr::IR | msr::DR)] };
+        self.handlers = Handlers { lpcr, rows: [row(0), row(msr::IR | msr::DR)] };
     }
 
     /// Leaves the instruction with an interrupt.
