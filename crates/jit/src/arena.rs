@@ -1,5 +1,5 @@
-//! Where machine code lives: one memory file, mapped twice. Code is written through one mapping and runs in the other,
-//! so that no address is ever writable and executable.
+//! Where machine code lives: one piece of shared memory, mapped twice. Code is written through one mapping and runs in
+//! the other, so that no address is ever writable and executable.
 //!
 //! The arena is a ring of segments. Code is placed in the current one from bottom to top; when all are full the owner
 //! has the oldest evicted as a whole. Whether a thread still runs there only the owner knows.
@@ -12,9 +12,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::io::Errno;
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags, mmap_anonymous, mprotect, mremap, munmap};
 use thiserror::Error;
 
 use crate::blob::CODE_ALIGN;
@@ -122,10 +120,52 @@ struct State {
 
 /// Executable memory. Shared by the threads that compile, install and run.
 pub struct Arena {
-    write: MmapRaw,
-    exec: MmapRaw,
+    write: Mapping,
+    exec: Mapping,
     segment_bytes: usize,
     state: Mutex<State>,
+}
+
+/// Memory that is shared with other mappings of it. Not a memory file, though it is the same to the kernel: `perf` looks
+/// into its map of names only for memory that has no file.
+struct Mapping {
+    /// An address, exposed.
+    start: usize,
+    bytes: usize,
+}
+
+impl Mapping {
+    /// New memory, readable and writable.
+    fn new(bytes: usize) -> rustix::io::Result<Mapping> {
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        #[allow(unsafe_code)]
+        // SAFETY: a new mapping, where the kernel likes.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags)? };
+        Ok(Mapping { start: start.expose_provenance(), bytes })
+    }
+
+    /// The same memory a second time, readable and executable.
+    fn executable(&self) -> rustix::io::Result<Mapping> {
+        let start = std::ptr::with_exposed_provenance_mut(self.start);
+        #[allow(unsafe_code)]
+        // SAFETY: an old size of 0 leaves the old mapping alone and makes another one of the same memory.
+        let start = unsafe { mremap(start, 0, self.bytes, MremapFlags::MAYMOVE)? };
+        let mapping = Mapping { start: start.expose_provenance(), bytes: self.bytes };
+        #[allow(unsafe_code)]
+        // SAFETY: nobody uses the new mapping yet.
+        unsafe {
+            mprotect(start, self.bytes, MprotectFlags::READ | MprotectFlags::EXEC)?;
+        }
+        Ok(mapping)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        #[allow(unsafe_code)]
+        // SAFETY: nobody has a reference into it. That nobody runs there is what whoever runs there promised.
+        let _ = unsafe { munmap(std::ptr::with_exposed_provenance_mut(self.start), self.bytes) };
+    }
 }
 
 impl std::fmt::Debug for Arena {
@@ -142,19 +182,10 @@ impl Arena {
         }
         let segment_bytes = bytes.div_ceil(SEGMENTS).next_multiple_of(4096);
         let total = segment_bytes * SEGMENTS;
-        let failed = |what| move |source: io::Error| ArenaError::Host { bytes: total, what, source };
-        let name = "aileron-code";
-        // Hosts before Linux 6.3 do not know the flag and need none.
-        let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::EXEC)
-            .or_else(|e| if e == Errno::INVAL { memfd_create(name, MemfdFlags::CLOEXEC) } else { Err(e) })
-            .map_err(|e| failed("memory file")(e.into()))?;
-        ftruncate(&file, total as u64).map_err(|e| failed("its size")(e.into()))?;
-        let options = MmapOptions::new();
-        let write = options.map_raw(&file).map_err(failed("writable mapping"))?;
-        #[allow(unsafe_code)]
-        // SAFETY: nobody else has the file, so it keeps its size; its bytes are read as atomic words only.
-        let exec = unsafe { options.map_exec(&file) }.map_err(failed("executable mapping"))?;
-        Ok(Arena { write, exec: exec.into(), segment_bytes, state: Mutex::default() })
+        let failed = |what| move |e: rustix::io::Errno| ArenaError::Host { bytes: total, what, source: e.into() };
+        let write = Mapping::new(total).map_err(failed("memory"))?;
+        let exec = write.executable().map_err(failed("executable mapping"))?;
+        Ok(Arena { write, exec, segment_bytes, state: Mutex::default() })
     }
 
     /// Most bytes that [`Arena::allocate`] can ever give at once.
@@ -164,7 +195,7 @@ impl Arena {
 
     /// All executable addresses.
     pub fn range(&self) -> Range<u64> {
-        let start = self.exec.as_ptr() as u64;
+        let start = self.exec.start as u64;
         start..start + self.bytes() as u64
     }
 
@@ -286,7 +317,7 @@ impl Arena {
         #[allow(unsafe_code)]
         // SAFETY: aligned, within the mapping that lives as long as `self`, and accessed by atomic words only.
         unsafe {
-            AtomicU64::from_ptr(self.write.as_mut_ptr().add(offset).cast())
+            AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(self.write.start + offset))
         }
     }
 
@@ -383,12 +414,12 @@ mod tests {
                 (u64::from_str_radix(from, 16).unwrap()..u64::from_str_radix(to, 16).unwrap()).contains(&address)
             });
             let line = line.unwrap();
-            assert!(line.contains("aileron-code"), "{line}");
+            assert!(line.contains("/dev/zero"), "not what perf looks names up for: {line}");
             line.split(' ').nth(1).unwrap().to_owned()
         };
         assert_eq!(permissions(arena.range().start), "r-xs");
         assert_eq!(permissions(arena.range().end - 1), "r-xs");
-        assert_eq!(permissions(arena.write.as_ptr() as u64), "rw-s");
+        assert_eq!(permissions(arena.write.start as u64), "rw-s");
         assert!(!maps.lines().any(|line| line.split(' ').nth(1).unwrap().starts_with("rwx")), "{maps}");
     }
 
