@@ -9,6 +9,7 @@ use crate::emulator::{Boot, Emulator, Outcome};
 use crate::guests;
 use crate::run;
 
+mod facts;
 mod plot;
 mod programs;
 mod report;

@@ -23,7 +23,7 @@ pub fn table(run: &Run) -> String {
         text.push('\n');
     }
     text.push_str(&format!(
-        "\n{} runs of {}, accelerator: {}, commit {}, {} UTC. {}. Host: {}; load average {:.2} before, {:.2} after.\n",
+        "\nMedians of {} on {}, accelerator: {}, commit {}, {} UTC. {}. Host: {}; load average {:.2} before, {:.2} after.\n",
         run.runs, run.guest, run.accel, run.commit, run.date, run.qemu, run.host, run.load[0], run.load[1]
     ));
     text
@@ -107,6 +107,6 @@ mod tests {
         );
         assert!(lines[BOOT_MEMORY].contains("| 1.50 | 1.00 |  | aim reached |"), "{table}");
         assert!(!lines.contains_key("sieve"), "what was not measured has no row");
-        assert!(table.contains("5 runs of debian-6.12"));
+        assert!(table.contains("Medians of 5 on debian-6.12"));
     }
 }
