@@ -247,7 +247,7 @@ impl Runner {
             _ => None,
         };
         let Some(ticks) = engines.iter_mut().zip(turns).filter_map(deadline).min() else { return false };
-        self.clock.advance_ns(timing::ticks_to_ns(ticks).max(1));
+        self.clock.advance_ns(timing::ns_until(self.clock.ns(), ticks).max(1));
         true
     }
 

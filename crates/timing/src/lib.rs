@@ -41,6 +41,11 @@ pub const fn ticks_to_ns(ticks: u64) -> u64 {
     }
 }
 
+/// Nanoseconds from `now_ns` until the time base is `ticks` further. Exact: where in a tick `now_ns` lies counts.
+pub const fn ns_until(now_ns: u64, ticks: u64) -> u64 {
+    ticks_to_ns(ns_to_ticks(now_ns).saturating_add(ticks)).saturating_sub(now_ns)
+}
+
 impl Clock {
     /// A clock that follows the host. `start_wall_ns`: wall-clock time to start from, the host's if
     /// `None`.
@@ -111,6 +116,13 @@ mod tests {
             assert!(ticks == 0 || ns_to_ticks(ticks_to_ns(ticks) - 2) < ticks, "{ticks}");
         }
         assert!(ticks_to_ns(u64::MAX) > 1 << 62);
+        for now in 0..300 {
+            for ticks in [1, 2, 63, 64, 1000, u64::MAX] {
+                let until = ns_until(now, ticks);
+                let reached = |ns| ns_to_ticks(ns) - ns_to_ticks(now) >= ticks;
+                assert!(until >= 1 << 62 || (reached(now + until) && !reached(now + until - 1)), "{now} {ticks}");
+            }
+        }
     }
 
     #[test]

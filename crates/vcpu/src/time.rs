@@ -91,7 +91,10 @@ impl Vcpu {
         let Some(ticks) = self.ticks_to_decrementer() else { return };
         // What the slice still has, the current instruction included, against what time allows.
         let left = self.budget + self.ahead;
-        let allowed = i64::try_from(timing::ticks_to_ns(ticks) / VIRTUAL_NS_PER_INSTRUCTION).unwrap_or(i64::MAX).max(1);
+        // Exact, so that it does not matter where slices begin.
+        let now = self.clock.ns() + self.retired_in_slice() * VIRTUAL_NS_PER_INSTRUCTION;
+        let allowed = timing::ns_until(now, ticks).div_ceil(VIRTUAL_NS_PER_INSTRUCTION);
+        let allowed = i64::try_from(allowed).unwrap_or(i64::MAX).max(1);
         if allowed < left {
             self.slice.budget -= left - allowed;
             self.budget -= left - allowed;
