@@ -153,6 +153,24 @@ fn equal_machines_run_to_the_end() {
 }
 
 #[test]
+fn the_run_is_that_of_a_machine_alone() {
+    let path = busy();
+    let run = |kind| {
+        let console = QueuedConsole::new();
+        console.start_writer(io::sink()).unwrap();
+        // Here from the beginning: at the same count in every run.
+        console.push_input(b"key\n");
+        let mut config = lockstep(path.clone());
+        config.accelerator.kind = kind;
+        let mut machine = Machine::new(Config { consoles: vec![console], ..config }).unwrap();
+        assert_eq!(machine.run().unwrap(), End::PowerOff);
+        (machine.stats().retired, machine.stats().interrupts, machine.state_hash())
+    };
+    assert_eq!(run(AcceleratorKind::Lockstep), run(AcceleratorKind::Interp));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn a_reboot_and_an_order_from_outside_concern_both() {
     // addi r6,0,1; ld r5,0x180(r4); std r6,0x180(r4); and a call of RTAS: reboots for ever.
     let mut code = vec![0x38c0_0001, 0xe8a4_0180, 0xf8c4_0180];
