@@ -87,7 +87,17 @@ impl Engines {
     }
 }
 
-/// The host code of what the follower executed last, disassembled, a line an instruction. Empty: it was interpreted.
-pub(crate) fn host_code(_engine: &mut Engine) -> String {
-    String::new()
+/// Translated code that an engine ran.
+#[derive(Debug)]
+pub(crate) struct LastRegion {
+    /// Effective address at which it was entered.
+    pub address: u64,
+    /// Its host code, disassembled, a line an instruction.
+    pub host_code: String,
+}
+
+/// The translated code that ran last in an engine that comes back after each region; `None`: all of its last run was
+/// interpreted.
+pub(crate) fn last_region(_engine: &mut Engine) -> Option<LastRegion> {
+    None
 }

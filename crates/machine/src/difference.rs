@@ -58,10 +58,11 @@ pub struct Difference {
     pub piece: Piece,
     /// Everything that differs.
     pub pairs: Vec<Pair>,
-    /// The guest's code that the piece may have executed in the page where it began (`>`), a line an instruction.
+    /// The guest's code that may have been executed in one page, a line an instruction: from the entry (`>`) of the last
+    /// region on, or from the begin of the piece if all of it was interpreted.
     pub guest_code: Vec<String>,
-    /// The host code of the piece; empty if it was interpreted.
-    pub host_code: String,
+    /// The host code of the region; `None` if all of the piece was interpreted.
+    pub host_code: Option<String>,
 }
 
 impl std::error::Error for Difference {}
@@ -79,12 +80,12 @@ impl fmt::Display for Difference {
                 write!(f, "\n  {name:names$}  {leader:values$}  {follower}")?;
             }
         }
-        write!(f, "\nguest code of the piece:")?;
+        write!(f, "\nguest code:")?;
         self.guest_code.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
-        match self.host_code.as_str() {
-            "" => write!(f, "\nhost code of the piece: none, it was interpreted"),
-            code => {
-                write!(f, "\nhost code of the piece:")?;
+        match &self.host_code {
+            None => write!(f, "\nhost code: none, the piece was interpreted"),
+            Some(code) => {
+                write!(f, "\nhost code:")?;
                 code.lines().try_for_each(|line| write!(f, "\n  {line}"))
             }
         }

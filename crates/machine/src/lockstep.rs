@@ -2,7 +2,7 @@
 //! run is a function of what comes from outside, and both get that at the same count of instructions; so whatever they
 //! differ in is a mistake of one of them.
 
-use crate::accelerator::{PIECE_INSTRUCTIONS, Role, host_code};
+use crate::accelerator::{LastRegion, PIECE_INSTRUCTIONS, Role, last_region};
 use crate::board::{Config, Machine, MachineError};
 use crate::difference::{Difference, Pair, Piece, doublewords, guest_code, registers};
 use crate::run::{Runner, Turn};
@@ -294,14 +294,17 @@ impl<'a> Lockstep<'a> {
         let other = |((name, a), (_, b))| Pair::new(name, format!("{a:#x}"), format!("{b:#x}"));
         pairs.extend(others.filter(|(a, b)| a != b).map(other));
         let address = leader.state.nia;
+        // What was interpreted before a region is the same in both.
+        let region = last_region(&mut self.follower.engine);
+        let code_from = region.as_ref().map_or(self.piece.address, |region| region.address);
         Box::new(Difference {
             what: what.into(),
             count: self.follower.engine.retired(),
             address,
             piece: self.piece,
             pairs,
-            guest_code: guest_code(self.leader.engine.vcpu(), &self.piece),
-            host_code: host_code(&mut self.follower.engine),
+            guest_code: guest_code(self.leader.engine.vcpu(), &Piece { address: code_from, ..self.piece }),
+            host_code: region.map(|LastRegion { host_code, .. }| host_code),
         })
     }
 }
