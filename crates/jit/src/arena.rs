@@ -12,7 +12,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags, mmap_anonymous, mprotect, mremap, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mprotect, mremap, munmap,
+};
 use thiserror::Error;
 
 use crate::blob::CODE_ALIGN;
@@ -23,6 +25,8 @@ pub const SEGMENTS: usize = 8;
 pub const ARENA_MIN_BYTES: usize = 1 << 20;
 /// Most bytes of an arena: every `rel32` reaches all of it.
 pub const ARENA_MAX_BYTES: usize = 1 << 30;
+/// Code is written from bottom to top; each time that it has passed so many bytes, the writable mapping lets go of them.
+const WRITTEN_BYTES: usize = 1 << 20;
 /// What gaps between places hold: `int3`.
 const TRAP: u8 = 0xCC;
 
@@ -158,6 +162,16 @@ impl Mapping {
         }
         Ok(mapping)
     }
+
+    /// Lets go of the pages of a range here, though not of what they hold: the host counts memory once for each mapping
+    /// that has it. The next access has them back.
+    fn let_go(&self, range: Range<usize>) {
+        debug_assert!(range.start.is_multiple_of(4096) && range.start <= range.end && range.end <= self.bytes);
+        let start = std::ptr::with_exposed_provenance_mut(self.start + range.start);
+        #[allow(unsafe_code)]
+        // SAFETY: within the mapping; shared memory keeps what it holds. Should it fail, nothing is lost.
+        let _ = unsafe { madvise(start, range.len(), Advice::LinuxDontNeed) };
+    }
 }
 
 impl Drop for Mapping {
@@ -225,6 +239,11 @@ impl Arena {
         }
         let segment = s.current;
         let offset = segment * self.segment_bytes + s.used[segment];
+        let (was, is) = (s.used[segment] / WRITTEN_BYTES, (s.used[segment] + taken) / WRITTEN_BYTES);
+        if was != is {
+            let bottom = segment * self.segment_bytes;
+            self.write.let_go(bottom + was * WRITTEN_BYTES..bottom + is * WRITTEN_BYTES);
+        }
         s.used[segment] += taken;
         s.usage.placed += 1;
         s.usage.used_bytes += taken;
@@ -421,6 +440,34 @@ mod tests {
         assert_eq!(permissions(arena.range().end - 1), "r-xs");
         assert_eq!(permissions(arena.write.start as u64), "rw-s");
         assert!(!maps.lines().any(|line| line.split(' ').nth(1).unwrap().starts_with("rwx")), "{maps}");
+    }
+
+    #[test]
+    fn memory_counts_once() {
+        let arena = Arena::new(64 << 20).unwrap();
+        let placed: Vec<_> = (0..6000u32).map(|n| (n, arena.allocate(1000).unwrap())).collect();
+        for (n, placed) in &placed {
+            arena.write(placed, &n.to_le_bytes().repeat(250)).unwrap();
+        }
+        // The same again, as it comes in use: written when the next is not allocated yet.
+        let before = resident_kb(arena.write.start as u64);
+        for n in 6000..12000u32 {
+            let placed = arena.allocate(1000).unwrap();
+            arena.write(&placed, &n.to_le_bytes().repeat(250)).unwrap();
+        }
+        let grown = resident_kb(arena.write.start as u64) - before;
+        assert!(grown <= 3 << 10, "{grown} KiB for 6 MiB of code");
+        for (n, placed) in &placed {
+            assert_eq!(arena.read(arena.exec_address(placed), 1000).unwrap(), n.to_le_bytes().repeat(250));
+        }
+    }
+
+    /// What the host counts for the mapping that starts at an address.
+    fn resident_kb(start: u64) -> i64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mapping = &maps[maps.find(&format!("{start:x}-")).unwrap()..];
+        let line = mapping.lines().find(|l| l.starts_with("Rss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     #[test]

@@ -267,6 +267,13 @@ impl Cache {
         &self.path
     }
 
+    /// Whether [`Cache::find`] may find something where the instruction at `key.offset` is `word` (its four bytes as they
+    /// stand in memory): enough to know in most cases, without the page.
+    #[inline]
+    pub fn may_hold(&self, key: Key, word: [u8; 4]) -> bool {
+        self.index.contains_key(&tag(key, word))
+    }
+
     /// The newest region that was compiled for `key` from the bytes that `page` has now.
     pub fn find(&self, key: Key, page: &[u8; PAGE]) -> Option<Blob> {
         let word = word_at(page, key.offset);
