@@ -4,10 +4,15 @@
 //! other vCPUs and the decrementer are dealt with here; hypercalls and orders to stop are the
 //! machine's.
 
+mod translation;
+
 use cpu::Interrupt;
 use interp::{Interpreter, Leave};
+use jit::store::Translator;
 use memory::mail::pending;
 use std::fmt;
+use std::sync::Arc;
+use translation::Translation;
 use vcpu::{Exit, Vcpu};
 
 /// Instructions between two looks at the real clock: 20 to 40 microseconds.
@@ -77,6 +82,7 @@ impl fmt::Display for EngineStats {
 pub struct Engine {
     vcpu: Vcpu,
     interpreter: Interpreter,
+    translation: Option<Translation>,
     retired: u64,
     interrupts: u64,
     hypercalls: u64,
@@ -85,7 +91,22 @@ pub struct Engine {
 impl Engine {
     /// An engine around a vCPU.
     pub fn new(vcpu: Vcpu) -> Self {
-        Engine { vcpu, interpreter: Interpreter::default(), retired: 0, interrupts: 0, hypercalls: 0 }
+        Engine {
+            vcpu,
+            interpreter: Interpreter::default(),
+            translation: None,
+            retired: 0,
+            interrupts: 0,
+            hypercalls: 0,
+        }
+    }
+
+    /// An engine that has blocks translated which ran `threshold` times, and runs the translations.
+    pub fn with_translator(vcpu: Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
+        let mut engine = Engine::new(vcpu);
+        engine.interpreter.report_hot(threshold.max(1));
+        engine.translation = Some(Translation::new(&mut engine.vcpu, translator, threshold.max(1)));
+        engine
     }
 
     /// The vCPU.
@@ -98,6 +119,10 @@ impl Engine {
         self.vcpu.reset();
         self.vcpu.code_events.clear();
         self.interpreter.clear();
+        self.vcpu.translated.forget_jumps();
+        if let Some(t) = &self.translation {
+            t.clear();
+        }
     }
 
     /// Instructions retired so far.
@@ -110,13 +135,21 @@ impl Engine {
         let i = self.interpreter.stats();
         EngineStats {
             retired: self.retired,
-            interrupts: self.interrupts,
+            interrupts: self.interrupts + self.vcpu.translated.interrupts,
             hypercalls: self.hypercalls,
             blocks_decoded: i.decoded,
             block_lookups: i.lookups,
             tlb_fills: self.vcpu.tlb.stats.fills,
             tlb_page_invalidations: self.vcpu.tlb.stats.pages,
             tlb_process_invalidations: self.vcpu.tlb.stats.processes,
+        }
+    }
+
+    /// With `on`, [`Engine::run`] comes back whenever translated code was left, and regions are not linked: what was run
+    /// since the last time is one region at most.
+    pub fn set_pieces(&mut self, on: bool) {
+        if let Some(t) = &mut self.translation {
+            t.pieces = on;
         }
     }
 
@@ -141,17 +174,44 @@ impl Engine {
             if let Some(exit) = exit {
                 return exit;
             }
+            if self.translation.as_ref().is_some_and(|t| t.pieces) {
+                return EngineExit::Budget;
+            }
         }
     }
 
     /// Runs to the end of the slice (`None`), or to what the machine must see.
     fn slice(&mut self) -> Option<EngineExit> {
+        let mut itself = false;
         loop {
-            match self.interpreter.run(&mut self.vcpu) {
+            if let Some(t) = &mut self.translation {
+                t.look_up(&mut self.vcpu, &mut self.interpreter);
+            }
+            match self.interpreter.run(&mut self.vcpu, std::mem::take(&mut itself)) {
                 Leave::Budget => return None,
                 Leave::CalledAway => {
                     if self.serve() {
                         return Some(EngineExit::Stopped);
+                    }
+                }
+                Leave::Translated(code) => {
+                    let Some(t) = &mut self.translation else { continue };
+                    // Code that did nothing (its first block is longer than what is left) must not be asked again.
+                    itself = !t.enter(&mut self.vcpu, code);
+                    if self.vcpu.exit == Exit::Hypercall {
+                        self.hypercalls += 1;
+                        return Some(EngineExit::Hypercall);
+                    }
+                    if t.pieces {
+                        return None;
+                    }
+                }
+                Leave::CodeEvents => {
+                    translation::act_on_events(self.translation.as_ref(), &mut self.vcpu, &mut self.interpreter);
+                }
+                Leave::Hot(real) => {
+                    if let Some(t) = &mut self.translation {
+                        t.is_hot(&mut self.vcpu, &mut self.interpreter, real);
                     }
                 }
                 Leave::Exit => match self.vcpu.exit {
@@ -173,7 +233,7 @@ impl Engine {
         if now & pending::MAIL != 0 {
             v.serve_mail();
         }
-        self.interpreter.act_on_events(v);
+        translation::act_on_events(self.translation.as_ref(), v, &mut self.interpreter);
         if now & pending::STOP != 0 {
             return true;
         }

@@ -67,6 +67,10 @@ pub struct Block {
     pub mode: u32,
     /// The block is one instruction to be traced when it completes; with the knowledge whether it is a branch.
     pub traced: Option<bool>,
+    /// Times that it still has to run until it is reported as hot; 0: it was.
+    pub heat: u32,
+    /// Where translated code for it is entered; 0: nowhere.
+    pub code: u64,
 }
 
 /// A multiplicative hash: keys are real addresses and modes, which nobody chooses to collide.
@@ -206,6 +210,7 @@ impl Blocks {
             CodeEvent::DropPage(page) => self.drop_page(page),
             CodeEvent::DropAll => self.clear(),
             CodeEvent::ForgetAll => self.jumps.fill(EMPTY),
+            CodeEvent::ForgetTranslations => self.forget_code(),
             CodeEvent::ForgetPage { base, ea, shift } => {
                 if shift > 16 {
                     self.jumps.fill(EMPTY);
@@ -216,6 +221,21 @@ impl Blocks {
                         self.jumps[row..row + SLOTS].iter_mut().filter(|j| j.ea >> 12 == page).for_each(|j| *j = EMPTY);
                     }
                 }
+            }
+        }
+    }
+
+    /// The blocks of a real page that were decoded for a mode.
+    pub fn of_page(&self, page: u64, mode: u32) -> impl Iterator<Item = &Block> {
+        let ids = self.by_page.get(&page).map_or(&[][..], |ids| ids);
+        ids.iter().map(|id| self.get(*id)).filter(move |b| b.mode == mode)
+    }
+
+    /// Forgets where translated code is.
+    fn forget_code(&mut self) {
+        for b in &mut self.blocks {
+            if b.code != 0 {
+                (b.code, b.heat) = (0, 1);
             }
         }
     }

@@ -14,6 +14,12 @@ pub enum Leave {
     CalledAway,
     /// [`Vcpu::exit`] is not `Next`: an interrupt to take, or a hypercall.
     Exit,
+    /// Translated code for NIA is entered here.
+    Translated(u64),
+    /// [`Vcpu::code_events`] wait to be acted upon.
+    CodeEvents,
+    /// The block at NIA has run often: its real address. It is reported once.
+    Hot(u64),
 }
 
 /// Counters for `--stats`.
@@ -30,6 +36,7 @@ pub struct Stats {
 pub struct Interpreter {
     blocks: Blocks,
     lookups: u64,
+    threshold: u32,
 }
 
 impl Interpreter {
@@ -41,6 +48,29 @@ impl Interpreter {
     /// Forgets all decoded code.
     pub fn clear(&mut self) {
         self.blocks.clear();
+    }
+
+    /// From now on a block that has run `times` times is reported as hot; 0: never.
+    pub fn report_hot(&mut self, times: u32) {
+        self.threshold = times;
+    }
+
+    /// Says where translated code for the block decoded at `real` for `mode` is entered.
+    pub fn translated(&mut self, real: u64, mode: u32, code: u64) {
+        let id = self.blocks.find(real, mode);
+        if id != NONE {
+            self.blocks.get_mut(id).code = code;
+        }
+    }
+
+    /// Feeds the stretches of a real page that were run in `mode` at least `times` times to `f`: offset in bytes, and
+    /// length in instructions.
+    pub fn warm(&self, page: u64, mode: u32, times: u32, mut f: impl FnMut(u16, u16)) {
+        for b in self.blocks.of_page(page, mode) {
+            if self.threshold - b.heat.min(self.threshold) >= times {
+                f((b.real & memory::PAGE_OFFSET) as u16, b.len as u16);
+            }
+        }
     }
 
     /// Acts on what the vCPU noted about code. Must be called before [`Interpreter::run`] whenever
@@ -62,15 +92,17 @@ impl Interpreter {
         let real = v.fetch_address(ea).ok()?;
         let mut id = self.blocks.find(real, v.mode);
         if id == NONE {
-            let block = decode_block(v, ea, real).ok()?;
+            let mut block = decode_block(v, ea, real).ok()?;
+            block.heat = if block.traced.is_none() { self.threshold } else { 0 };
             id = self.blocks.insert(block);
         }
         self.blocks.remember(v, ea, id);
         Some(id)
     }
 
-    /// Runs guest code from NIA until something else has to be done.
-    pub fn run(&mut self, v: &mut Vcpu) -> Leave {
+    /// Runs guest code from NIA until something else has to be done. `itself`: the first block is run here even if there is
+    /// translated code for it.
+    pub fn run(&mut self, v: &mut Vcpu, mut itself: bool) -> Leave {
         v.exit = Exit::Next;
         'look_up: loop {
             if v.budget <= 0 {
@@ -80,14 +112,26 @@ impl Interpreter {
                 return Leave::CalledAway;
             }
             if !v.code_events.is_empty() {
-                self.act_on_events(v);
+                return Leave::CodeEvents;
             }
             if self.blocks.is_full() {
                 self.blocks.clear();
             }
             let Some(mut id) = self.find(v) else { return Leave::Exit };
             loop {
-                let block = self.blocks.get(id);
+                let block = self.blocks.get_mut(id);
+                if !itself {
+                    if block.code != 0 {
+                        return Leave::Translated(block.code);
+                    }
+                    if block.heat != 0 {
+                        block.heat -= 1;
+                        if block.heat == 0 {
+                            return Leave::Hot(block.real);
+                        }
+                    }
+                }
+                itself = false;
                 let mut operations = &*block.operations;
                 let len = block.len;
                 let cut: Vec<Operation>;

@@ -69,6 +69,8 @@ pub enum Message {
     },
     /// Forget all translations and all decoded code: stands for more messages than a mailbox keeps.
     ForgetEverything,
+    /// Forget all ways into translated code: some of it is about to be given up.
+    ForgetTranslations,
     /// Change LPCR: `lpcr = lpcr & !mask | value`.
     UpdateLpcr {
         /// Bits to replace.

@@ -5,12 +5,14 @@ use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// A page that is about to hold decoded code: write entries are being withdrawn.
-const MARKED: u8 = 1;
+const MARKED: u32 = 1;
 /// A page that holds decoded code, and for which no write entry exists.
-const CONFIRMED: u8 = 2;
+const CONFIRMED: u32 = 2;
+/// The two bits of a page's word that say so; those above count how often its code was dropped.
+const STATE: u32 = 3;
 
 /// Why guest RAM could not be made or reached.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ impl GuestRam {
             Err(_) => from,
         };
         let end = seek(&self.file, SeekFrom::Hole(start.max(from))).unwrap_or(self.len).min(self.len);
-        (start < end).then(|| start..(end + PAGE_OFFSET & !PAGE_OFFSET))
+        (start < end).then(|| start..end.next_multiple_of(PAGE_SIZE))
     }
 
     /// Addresses of all pages that the host has given memory to, in order.
@@ -113,7 +115,7 @@ impl GuestRam {
 #[derive(Debug)]
 pub struct Memory {
     ram: GuestRam,
-    code: Box<[AtomicU8]>,
+    code: Box<[AtomicU32]>,
     hub: Hub,
 }
 
@@ -124,7 +126,7 @@ impl Memory {
     /// See [`GuestRam::new`].
     pub fn new(bytes: u64, vcpus: usize) -> Result<Self, RamError> {
         let ram = GuestRam::new(bytes)?;
-        let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU8::new(0)).collect();
+        let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
         Ok(Memory { ram, code, hub: Hub::new(vcpus) })
     }
 
@@ -212,7 +214,7 @@ impl Memory {
     /// Whether the real page holds decoded code.
     #[inline]
     pub fn is_code(&self, page: u64) -> bool {
-        self.code.get(page as usize).is_some_and(|c| c.load(SeqCst) != 0)
+        self.code.get(page as usize).is_some_and(|c| c.load(SeqCst) & STATE != 0)
     }
 
     /// Says that `from` is about to decode code in the page. Returns true if write entries must be
@@ -220,12 +222,13 @@ impl Memory {
     /// [`Memory::confirm_code`], and only then reads the bytes.
     pub fn mark_code(&self, page: u64, from: usize) -> bool {
         let Some(flag) = self.code.get(page as usize) else { return false };
-        if flag.load(SeqCst) == CONFIRMED {
+        let was = flag.load(SeqCst);
+        if was & STATE == CONFIRMED {
             return false;
         }
         // Another vCPU may be waiting for its withdrawal right now: until it is confirmed, whoever
         // wants to decode withdraws too.
-        let _ = flag.compare_exchange(0, MARKED, SeqCst, SeqCst);
+        let _ = flag.compare_exchange(was & !STATE, was & !STATE | MARKED, SeqCst, SeqCst);
         self.hub.broadcast(Some(from), Message::WithdrawWrites { page });
         true
     }
@@ -234,7 +237,10 @@ impl Memory {
     /// a message to drop what is about to be decoded waits in every mailbox.
     pub fn confirm_code(&self, page: u64) {
         if let Some(flag) = self.code.get(page as usize) {
-            let _ = flag.compare_exchange(MARKED, CONFIRMED, SeqCst, SeqCst);
+            let was = flag.load(SeqCst);
+            if was & STATE == MARKED {
+                let _ = flag.compare_exchange(was, was & !STATE | CONFIRMED, SeqCst, SeqCst);
+            }
         }
     }
 
@@ -247,9 +253,17 @@ impl Memory {
         }
     }
 
+    /// Which code the page holds, as a number that changes whenever its code is dropped; `None` if nobody may hold code
+    /// of it now. Whoever read the page's bytes under one number may use what was made of them under the same number.
+    pub fn code_version(&self, page: u64) -> Option<u32> {
+        let word = self.code.get(page as usize)?.load(SeqCst);
+        (word & STATE == CONFIRMED).then_some(word >> 2)
+    }
+
     #[cold]
     fn drop_code(&self, page: u64) {
-        self.code[page as usize].store(0, SeqCst);
+        let word = &self.code[page as usize];
+        let _ = word.fetch_update(SeqCst, SeqCst, |w| Some((w | STATE).wrapping_add(1)));
         self.hub.broadcast(None, Message::DropCode { page });
     }
 
@@ -263,7 +277,9 @@ impl Memory {
             // SAFETY: the mapping has this length, and nobody else looks at guest RAM now.
             unsafe { std::ptr::write_bytes(self.ram.base(), 0, self.ram.len as usize) };
         }
-        self.code.iter().for_each(|flag| flag.store(0, SeqCst));
+        self.code.iter().for_each(|w| {
+            let _ = w.fetch_update(SeqCst, SeqCst, |w| Some((w | STATE).wrapping_add(1)));
+        });
     }
 
     /// Feeds every page that is not zero to `f`, in order: what a state hash is taken of.

@@ -177,6 +177,35 @@ impl Vcpu {
         self.write_guest(ea, &raw.to_le_bytes())
     }
 
+    /// An access of generated code that the TLB did not answer: the host address at which it is to be made. Where it is not
+    /// one piece of RAM, that is [`crate::translated::Translated::bounce`], which holds the data loaded, or whose data was
+    /// stored already. `cia` is settled.
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    pub fn slow_access(&mut self, ea: u64, size: u32, store: bool) -> R<*mut u8> {
+        let whole = !memory::ram::crosses_page(ea, u64::from(size));
+        if whole && !store {
+            return self.data_address(ea, u64::from(size), Access::Load).map(|(host, _)| host);
+        }
+        if whole {
+            let (host, real) = self.data_address(ea, u64::from(size), Access::Store)?;
+            if !self.memory.is_code(real >> PAGE_SHIFT) {
+                return Ok(host);
+            }
+        }
+        let mut bytes = self.translated.bounce.map(u64::to_le_bytes).concat();
+        if store {
+            self.write_guest(ea, &bytes[..size as usize])?;
+        } else {
+            self.read_guest(ea, &mut bytes[..size as usize])?;
+            for (word, bytes) in self.translated.bounce.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = bytes.try_into().map_or(0, u64::from_le_bytes);
+            }
+        }
+        Ok(self.translated.bounce.as_mut_ptr().cast())
+    }
+
     /// Reads up to 16 bytes of guest storage in address order. All are translated first.
     ///
     /// # Errors

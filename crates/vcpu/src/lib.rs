@@ -61,6 +61,8 @@ pub enum CodeEvent {
     },
     /// All look-ups by effective address are stale.
     ForgetAll,
+    /// All ways into translated code are stale.
+    ForgetTranslations,
 }
 
 /// The decoded block that the interpreter runs, for addresses and counts in the middle of it.
@@ -163,6 +165,9 @@ impl std::fmt::Debug for Vcpu {
     }
 }
 
+/// Where the address of the pending word stands in [`Vcpu`], for generated code.
+pub const PENDING_OFFSET: usize = std::mem::offset_of!(Vcpu, pending);
+
 impl Vcpu {
     /// A vCPU as after partition reset: stopped, big-endian, 32-bit, translation off.
     pub fn new(
@@ -206,6 +211,7 @@ impl Vcpu {
             code_events: Vec::new(),
             random: 0x9E37_79B9_7F4A_7C15 ^ index as u64,
         };
+        vcpu.translated.data_tlb = vcpu.tlb.data_entries();
         vcpu.reset();
         vcpu
     }
@@ -251,6 +257,7 @@ impl Vcpu {
                 Message::Invalidate(what) => self.invalidate(what),
                 Message::WithdrawWrites { page } => self.tlb.withdraw_writes(page),
                 Message::DropCode { page } => self.code_events.push(CodeEvent::DropPage(page)),
+                Message::ForgetTranslations => self.code_events.push(CodeEvent::ForgetTranslations),
                 Message::ForgetEverything => {
                     self.invalidate(Invalidation::All);
                     self.code_events.push(CodeEvent::DropAll);

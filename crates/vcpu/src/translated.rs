@@ -43,8 +43,6 @@ pub const COMPARED_UNSIGNED: u8 = 0x40;
 pub struct Translated {
     /// Effective address of the page that the running region stands in.
     pub page: u64,
-    /// Where generated code was left: host address of the jump that leads nowhere yet, or 0.
-    pub link: u64,
     /// Stack pointer of generated code.
     pub stack: u64,
     /// What addresses of helpers count from.
@@ -57,6 +55,12 @@ pub struct Translated {
     pub jump_key: [u64; 2],
     /// The jump cache: [`JUMPS`] entries.
     pub jumps: Box<[Jump]>,
+    /// Where it stands.
+    pub jump_table: *const Jump,
+    /// Where the data TLB's entries stand.
+    pub data_tlb: *const memory::tlb::TlbEntry,
+    /// Interrupts taken within generated code.
+    pub interrupts: u64,
     /// Operands of comparisons.
     pub compared: [Compared; 8],
     /// Addresses of stubs, by number.
@@ -65,15 +69,18 @@ pub struct Translated {
 
 impl Default for Translated {
     fn default() -> Self {
+        let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         Translated {
+            jump_table: jumps.as_ptr(),
+            data_tlb: std::ptr::null(),
+            interrupts: 0,
             page: 0,
-            link: 0,
             stack: 0,
             helpers: 0,
             host: 0,
             bounce: [0; 2],
             jump_key: [0; 2],
-            jumps: vec![NO_JUMP; JUMPS].into_boxed_slice(),
+            jumps,
             compared: [Compared::default(); 8],
             stubs: [0; 16],
         }

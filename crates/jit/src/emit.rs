@@ -1,0 +1,1124 @@
+//! [`Emit`]: the [`Sem`] trait on Cranelift values.
+//!
+//! Guest registers are written through: the state in memory is current wherever anybody could look at it (an access that
+//! may fault, a helper, the end of a block), and values are kept beside it so that code does not read it back. Condition
+//! register fields stay the operands of their comparison ([`vcpu::translated::COMPARED`]).
+
+use crate::stubs::{number, stub_offset};
+use crate::{hooks, vector};
+use core::mem::offset_of;
+use cpu::State;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
+use cranelift_codegen::ir::{
+    AliasRegion, BlockArg, InstBuilder, MemFlagsData, SigRef, Type, Value,
+    types::{I8, I8X16, I16, I32, I64},
+};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use isa::IsaLevel;
+use memory::tlb::{DATA_ENTRIES, TlbEntry};
+use sem::{Fallible, Fence, Helper, Lane, Reg, Sem, Target, VecOp, Width, XerBit};
+use std::collections::HashMap;
+use vcpu::context::mode;
+use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared, Translated};
+use vcpu::{R, Stop, Vcpu};
+
+/// A 64-bit value, constant as far as the translator knows.
+#[derive(Debug, Clone, Copy)]
+pub enum Long {
+    /// A constant.
+    K(u64),
+    /// A value of type I64.
+    V(Value),
+}
+
+/// A truth value.
+#[derive(Debug, Clone, Copy)]
+pub enum Bool {
+    /// A constant.
+    K(bool),
+    /// A value of type I8, 0 or 1.
+    V(Value),
+}
+
+/// What is known of a condition register field.
+#[derive(Debug, Clone, Copy)]
+enum Cr {
+    /// It is in the state, perhaps as operands.
+    Unknown,
+    /// It is in the state.
+    Settled,
+    /// The comparison that set it.
+    Compare { signed: bool, a: Long, b: Long, stored: bool },
+    /// Its four bits.
+    Field { v: Value, stored: bool },
+}
+
+/// What is known of registers beside the state in memory, within a run of code with one way in.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// General registers whose value is a constant.
+    constant: [Option<u64>; 32],
+    /// General registers that are not stored yet.
+    dirty: u32,
+    ctr_dirty: bool,
+    lr: Option<Long>,
+    lr_dirty: bool,
+    cr: [Cr; 8],
+    xer: [Option<Bool>; 5],
+    xer_dirty: [bool; 5],
+    vsr: HashMap<usize, Value>,
+    /// Pages that accesses over one base were found to lie in.
+    pages: Vec<Page>,
+    /// Sums of a value and a constant, by their value.
+    sums: HashMap<Value, (Value, i64)>,
+}
+
+/// Accesses over one base value from `low` to below `high` go to one page.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    base: Value,
+    low: i64,
+    high: i64,
+    store: bool,
+    /// Host address minus effective address, or 0 if the page was not found.
+    addend: Value,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Local {
+            constant: [None; 32],
+            dirty: 0,
+            ctr_dirty: false,
+            lr: None,
+            lr_dirty: false,
+            cr: [Cr::Unknown; 8],
+            xer: [None; 5],
+            xer_dirty: [false; 5],
+            vsr: HashMap::new(),
+            pages: Vec::new(),
+            sums: HashMap::new(),
+        }
+    }
+}
+
+/// What holds for a whole region.
+#[derive(Debug)]
+pub struct Env {
+    /// [`vcpu::context::mode`].
+    pub mode: u32,
+    /// Of the CPU model.
+    pub level: IsaLevel,
+    /// Whether vector or floating-point registers are used at all.
+    pub vectors: bool,
+    /// The vCPU's address.
+    pub vcpu: Value,
+    /// Effective address of the page.
+    pub page: Value,
+    /// General registers.
+    pub gpr: [Variable; 32],
+    /// The count register.
+    pub ctr: Variable,
+    /// Instructions that may still be retired.
+    pub budget: Variable,
+    /// What generated code and helpers both access.
+    pub state: MemFlagsData,
+    /// What does not change while the region runs.
+    pub fixed: MemFlagsData,
+    /// TLB entries.
+    pub tlb: MemFlagsData,
+    /// Guest storage.
+    pub guest: MemFlagsData,
+    /// Signatures of what is called.
+    pub signatures: Signatures,
+}
+
+/// Signatures of what is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Signatures {
+    /// (vCPU, a, b, c) -> u64.
+    pub helper: SigRef,
+    /// (vCPU, a, b, c, helper).
+    pub fallible: SigRef,
+    /// (address, description, budget), keeps all registers.
+    pub slow: SigRef,
+    /// (), keeps all registers.
+    pub settle: SigRef,
+}
+
+/// Alias regions of a function: state, TLB, guest storage, mailbox.
+pub fn flags(region: AliasRegion) -> MemFlagsData {
+    MemFlagsData::new().with_notrap().with_alias_region(Some(region))
+}
+
+/// Where the instruction being translated stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct At {
+    /// Its offset in the page.
+    pub offset: u16,
+    /// Its length in bytes.
+    pub len: u16,
+    /// Instructions of its block from it on.
+    pub ahead: u32,
+}
+
+/// What accesses over one register lie ahead: found by looking at the instructions that follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// Displacement of the access itself.
+    pub at: i64,
+    /// Displacements from the current value of the register, from the lowest byte to behind the highest.
+    pub low: i64,
+    /// See `low`.
+    pub high: i64,
+    /// Whether there is a store among them.
+    pub store: bool,
+}
+
+/// How an instruction leaves the line.
+#[derive(Debug, Clone, Copy)]
+pub struct Jump {
+    /// Under which condition; `None`: always.
+    pub condition: Option<Bool>,
+    /// Where to.
+    pub target: Target<Long>,
+}
+
+/// What leaves the region for a helper that changes NIA or MSR.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Its operands.
+    pub operands: [Long; 3],
+    /// The helper.
+    pub helper: Fallible,
+}
+
+/// A translator at one instruction.
+#[allow(missing_debug_implementations)] // neither has the builder one
+pub struct Emit<'a, 'f> {
+    /// Where code goes.
+    pub b: &'a mut FunctionBuilder<'f>,
+    /// The region.
+    pub env: &'a Env,
+    /// What is known here.
+    pub local: Local,
+    /// The instruction.
+    pub at: At,
+    /// Accesses ahead over the register that the instruction bases its access on.
+    pub ahead: Option<Ahead>,
+    /// The instruction branches.
+    pub jump: Option<Jump>,
+    /// The instruction leaves the region for a helper.
+    pub context: Option<Context>,
+    /// It cannot be translated after all.
+    pub refused: bool,
+}
+
+const fn state(offset: usize) -> i32 {
+    (offset_of!(Vcpu, state) + offset) as i32
+}
+/// Offset of general register `n`.
+pub const fn gpr_offset(n: usize) -> i32 {
+    state(offset_of!(State, gpr) + 8 * n)
+}
+/// Offset of CTR.
+pub const CTR: i32 = state(offset_of!(State, ctr));
+/// Offset of NIA.
+pub const NIA: i32 = state(offset_of!(State, nia));
+/// Offset of CFAR.
+pub const CFAR: i32 = state(offset_of!(State, cfar));
+const LR: i32 = state(offset_of!(State, lr));
+const TAR: i32 = state(offset_of!(State, spr) + offset_of!(cpu::state::Sprs, tar));
+const CRF: i32 = state(offset_of!(State, crf));
+const fn translated(offset: usize) -> i32 {
+    (offset_of!(Vcpu, translated) + offset) as i32
+}
+/// Offset of the page's effective address.
+pub const PAGE: i32 = translated(offset_of!(Translated, page));
+const HOST: i32 = translated(offset_of!(Translated, host));
+const BOUNCE: i32 = translated(offset_of!(Translated, bounce));
+const HELPERS: i32 = translated(offset_of!(Translated, helpers));
+const DATA_TLB: i32 = translated(offset_of!(Translated, data_tlb));
+const COMPARED_AT: usize = offset_of!(Translated, compared);
+const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
+const CIA: i32 = offset_of!(Vcpu, cia) as i32;
+const AHEAD: i32 = offset_of!(Vcpu, ahead) as i32;
+const RESULT: i32 = offset_of!(Vcpu, result) as i32;
+const SETTLED: i64 = 0x8080_8080_8080_8080u64 as i64;
+
+fn xer_offset(b: XerBit) -> i32 {
+    state(match b {
+        XerBit::So => offset_of!(State, so),
+        XerBit::Ov => offset_of!(State, ov),
+        XerBit::Ov32 => offset_of!(State, ov32),
+        XerBit::Ca => offset_of!(State, ca),
+        XerBit::Ca32 => offset_of!(State, ca32),
+    })
+}
+
+const XER_BITS: [XerBit; 5] = [XerBit::So, XerBit::Ov, XerBit::Ov32, XerBit::Ca, XerBit::Ca32];
+
+fn vsr_offset(n: usize) -> i32 {
+    state(offset_of!(State, vsr) + 16 * n)
+}
+
+macro_rules! folded {
+    ($name:ident, $value:ident, $imm:ident, |$x:ident, $y:ident| $fold:expr) => {
+        fn $name(&mut self, a: Long, b: Long) -> Long {
+            match (a, b) {
+                (Long::K($x), Long::K($y)) => Long::K($fold),
+                (Long::V(a), Long::K(b)) => Long::V(self.b.ins().$imm(a, b as i64)),
+                _ => {
+                    let (a, b) = (self.value(a), self.value(b));
+                    Long::V(self.b.ins().$value(a, b))
+                }
+            }
+        }
+    };
+    // Operands may change places.
+    ($name:ident, $value:ident, $imm:ident, commutes, |$x:ident, $y:ident| $fold:expr, $neutral:expr) => {
+        fn $name(&mut self, a: Long, b: Long) -> Long {
+            match (a, b) {
+                (Long::K($x), Long::K($y)) => Long::K($fold),
+                (a, Long::K(n)) | (Long::K(n), a) if n == $neutral => a,
+                (Long::V(a), Long::K(b)) | (Long::K(b), Long::V(a)) => Long::V(self.b.ins().$imm(a, b as i64)),
+                (Long::V(a), Long::V(b)) => Long::V(self.b.ins().$value(a, b)),
+            }
+        }
+    };
+    // No operation with a constant.
+    ($name:ident, $value:ident, |$x:ident, $y:ident| $fold:expr) => {
+        fn $name(&mut self, a: Long, b: Long) -> Long {
+            if let (Long::K($x), Long::K($y)) = (a, b) {
+                return Long::K($fold);
+            }
+            let (a, b) = (self.value(a), self.value(b));
+            Long::V(self.b.ins().$value(a, b))
+        }
+    };
+}
+
+impl<'a, 'f> Emit<'a, 'f> {
+    /// A translator with nothing known but what `local` says.
+    pub fn new(b: &'a mut FunctionBuilder<'f>, env: &'a Env, local: Local) -> Self {
+        Emit { b, env, local, at: At::default(), ahead: None, jump: None, context: None, refused: false }
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.env.mode & bit != 0
+    }
+
+    /// The value, as one of Cranelift's.
+    pub fn value(&mut self, v: Long) -> Value {
+        match v {
+            Long::K(k) => self.b.ins().iconst(I64, k as i64),
+            Long::V(v) => v,
+        }
+    }
+
+    /// The truth value, as one of Cranelift's (I8).
+    pub fn truth(&mut self, v: Bool) -> Value {
+        match v {
+            Bool::K(k) => self.b.ins().iconst(I8, i64::from(k)),
+            Bool::V(v) => v,
+        }
+    }
+
+    fn load_state(&mut self, ty: Type, offset: i32) -> Value {
+        self.b.ins().load(ty, self.env.state, self.env.vcpu, offset)
+    }
+
+    /// Stores to the state.
+    pub fn store_state(&mut self, v: Value, offset: i32) {
+        self.b.ins().store(self.env.state, v, self.env.vcpu, offset);
+    }
+
+    fn load_fixed(&mut self, offset: i32) -> Value {
+        self.b.ins().load(I64, self.env.fixed, self.env.vcpu, offset)
+    }
+
+    /// Effective address of a place in the page.
+    pub fn address(&mut self, offset: u64) -> Value {
+        self.b.ins().iadd_imm_s(self.env.page, offset as i64)
+    }
+
+    fn stub(&mut self, n: usize) -> Value {
+        self.load_fixed(stub_offset(n))
+    }
+
+    fn helper(&mut self, address: usize) -> Value {
+        let base = self.load_fixed(HELPERS);
+        let distance = (address as u64).wrapping_sub(crate::stubs::helper_base());
+        self.b.ins().iadd_imm_s(base, distance as i64)
+    }
+
+    // --- the state in memory ---
+
+    /// Stores what is not stored yet: the state in memory is current then.
+    pub fn flush(&mut self) {
+        while self.local.dirty != 0 {
+            let n = self.local.dirty.trailing_zeros() as usize;
+            self.local.dirty &= self.local.dirty - 1;
+            let v = self.b.use_var(self.env.gpr[n]);
+            self.store_state(v, gpr_offset(n));
+        }
+        if std::mem::take(&mut self.local.ctr_dirty) {
+            let v = self.b.use_var(self.env.ctr);
+            self.store_state(v, CTR);
+        }
+        if std::mem::take(&mut self.local.lr_dirty)
+            && let Some(lr) = self.local.lr
+        {
+            let v = self.value(lr);
+            self.store_state(v, LR);
+        }
+        for b in XER_BITS {
+            if std::mem::take(&mut self.local.xer_dirty[b as usize])
+                && let Some(v) = self.local.xer[b as usize]
+            {
+                let v = self.truth(v);
+                self.store_state(v, xer_offset(b));
+            }
+        }
+        for n in 0..8 {
+            match self.local.cr[n] {
+                Cr::Compare { signed, a, b, stored: false } => {
+                    let at = COMPARED_AT + n * size_of::<Compared>();
+                    let (va, vb) = (self.value(a), self.value(b));
+                    self.store_state(va, translated(at + offset_of!(Compared, a)));
+                    self.store_state(vb, translated(at + offset_of!(Compared, b)));
+                    let tag = COMPARED | if signed { 0 } else { COMPARED_UNSIGNED };
+                    let tag = self.b.ins().iconst(I8, i64::from(tag));
+                    self.store_state(tag, CRF + n as i32);
+                    self.local.cr[n] = Cr::Compare { signed, a, b, stored: true };
+                }
+                Cr::Field { v, stored: false } => {
+                    let byte = self.b.ins().ireduce(I8, v);
+                    self.store_state(byte, CRF + n as i32);
+                    self.local.cr[n] = Cr::Field { v, stored: true };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A helper may have changed everything but general registers, LR and CTR.
+    fn forget(&mut self) {
+        self.local.cr = [Cr::Unknown; 8];
+        self.local.xer = [None; 5];
+        self.local.vsr.clear();
+        self.local.pages.clear();
+    }
+
+    /// Makes all fields of the state's condition register canonical that nobody knows better.
+    fn settle_cr(&mut self) {
+        if !self.local.cr.iter().any(|c| matches!(c, Cr::Unknown)) {
+            return;
+        }
+        let fields = self.load_state(I64, CRF);
+        let kept = self.b.ins().band_imm_s(fields, SETTLED);
+        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(kept, cold, &[], on, &[]);
+        self.b.seal_block(cold);
+        self.b.switch_to_block(cold);
+        let stub = self.stub(number::SETTLE);
+        self.b.ins().call_indirect(self.env.signatures.settle, stub, &[]);
+        self.b.ins().jump(on, &[]);
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+        for c in &mut self.local.cr {
+            if matches!(c, Cr::Unknown) {
+                *c = Cr::Settled;
+            }
+        }
+    }
+
+    /// The four bits of a field, as I64.
+    fn field(&mut self, n: usize) -> Value {
+        if matches!(self.local.cr[n], Cr::Unknown) {
+            self.settle_cr();
+        }
+        match self.local.cr[n] {
+            Cr::Field { v, .. } => v,
+            Cr::Compare { signed, a, b, .. } => {
+                let less = if signed { self.lts(a, b) } else { self.ltu(a, b) };
+                let greater = if signed { self.lts(b, a) } else { self.ltu(b, a) };
+                let (lt, gt, eq) = (Long::K(8), Long::K(4), Long::K(2));
+                let rest = self.select(greater, gt, eq);
+                let v = self.select(less, lt, rest);
+                let so = self.xer(XerBit::So);
+                let so = self.one_if(so);
+                let v = self.or(v, so);
+                self.value(v)
+            }
+            _ => {
+                let v = self.b.ins().uload8(I64, self.env.state, self.env.vcpu, CRF + n as i32);
+                self.local.cr[n] = Cr::Field { v, stored: true };
+                v
+            }
+        }
+    }
+
+    // --- accesses ---
+
+    fn slow_call(&mut self, ea: Value, size: u32, store: bool) -> Value {
+        let access = hooks::access(size, store, self.at.offset, self.at.ahead);
+        let access = self.b.ins().iconst(I64, access);
+        let budget = self.b.use_var(self.env.budget);
+        let stub = self.stub(if self.env.vectors { number::SLOW_VECTORS } else { number::SLOW });
+        self.b.ins().call_indirect(self.env.signatures.slow, stub, &[ea, access, budget]);
+        self.load_state(I64, HOST)
+    }
+
+    /// Which of the two context ids an access is likely to have: quadrant 3 in privileged state.
+    fn quadrant(&self) -> usize {
+        usize::from(!self.has(mode::PR) && self.has(mode::DR))
+    }
+
+    /// Looks `first` up in the TLB, for bytes up to `last`. Returns whether they are there, and the addend.
+    fn look_up(&mut self, first: Value, last: Value, store: bool) -> (Value, Value) {
+        let q = 8 * self.quadrant() as i32;
+        let mix = self.load_fixed(offset_of!(Vcpu, data_mix) as i32 + q);
+        let context = self.load_fixed(offset_of!(Vcpu, data_context) as i32 + q);
+        let entries = self.load_fixed(DATA_TLB);
+        let page = self.b.ins().ushr_imm_u(first, 12);
+        let index = self.b.ins().bxor(page, mix);
+        let index = self.b.ins().band_imm_s(index, DATA_ENTRIES as i64 - 1);
+        let scaled = self.b.ins().ishl_imm_u(index, size_of::<TlbEntry>().trailing_zeros() as i64);
+        let entry = self.b.ins().iadd(entries, scaled);
+        let tag_at = if store { offset_of!(TlbEntry, write) } else { offset_of!(TlbEntry, read) };
+        let tag = self.b.ins().load(I64, self.env.tlb, entry, tag_at as i32);
+        let want = self.b.ins().band_imm_s(last, -4096);
+        let want = self.b.ins().bor(want, context);
+        let hit = self.b.ins().icmp(IntCC::Equal, tag, want);
+        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
+        (hit, addend)
+    }
+
+    /// The known page in which an access lies, looked up if more accesses over the same base follow.
+    fn page_of(&mut self, base: Value, low: i64, size: u32, store: bool) -> Option<Value> {
+        let high = low + i64::from(size);
+        let found =
+            self.local.pages.iter().find(|p| p.base == base && p.low <= low && high <= p.high && (p.store || !store));
+        if let Some(page) = found {
+            return Some(page.addend);
+        }
+        let ahead = self.ahead.take()?;
+        // `ahead` counts from the register, which is the base plus this.
+        let register = low - ahead.at;
+        let (from, to) = (register + ahead.low, register + ahead.high);
+        let first = self.b.ins().iadd_imm_s(base, from);
+        let last = self.b.ins().iadd_imm_s(base, to - 1);
+        let (hit, addend) = self.look_up(first, last, ahead.store || store);
+        let none = self.b.ins().iconst(I64, 0);
+        let addend = self.b.ins().select(hit, addend, none);
+        self.local.pages.push(Page { base, low: from, high: to, store: ahead.store || store, addend });
+        Some(addend)
+    }
+
+    /// Host address of an access. `data`: what a store stores, for the slow path.
+    fn host(&mut self, ea: Long, size: u32, data: Option<Value>) -> Value {
+        self.flush();
+        let ea = self.value(ea);
+        let store = data.is_some();
+        let (base, displacement) = self.local.sums.get(&ea).copied().unwrap_or((ea, 0));
+        let known = if self.has(mode::SF) { self.page_of(base, displacement, size, store) } else { None };
+        let (found, addend) = match known {
+            Some(addend) => (addend, addend),
+            None => {
+                let last = if size == 1 { ea } else { self.b.ins().iadd_imm_s(ea, i64::from(size) - 1) };
+                self.look_up(ea, last, store)
+            }
+        };
+        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        let host = self.b.append_block_param(on, I64);
+        self.b.set_cold_block(cold);
+        let direct = self.b.ins().iadd(ea, addend);
+        self.b.ins().brif(found, on, &[BlockArg::Value(direct)], cold, &[]);
+        self.b.seal_block(cold);
+        self.b.switch_to_block(cold);
+        if let Some(data) = data {
+            self.store_state(data, BOUNCE);
+        }
+        let slow = self.slow_call(ea, size, store);
+        self.b.ins().jump(on, &[BlockArg::Value(slow)]);
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+        host
+    }
+
+    fn swapped(&self) -> bool {
+        !self.has(mode::LE)
+    }
+
+    // --- helpers ---
+
+    /// Makes `cia`, `ahead` and the budget true for who looks at them.
+    fn settle_place(&mut self) {
+        let cia = self.address(u64::from(self.at.offset));
+        self.store_state(cia, CIA);
+        let ahead = self.b.ins().iconst(I64, i64::from(self.at.ahead));
+        self.store_state(ahead, AHEAD);
+        let budget = self.b.use_var(self.env.budget);
+        self.store_state(budget, BUDGET);
+    }
+
+    /// Readies the state for a helper that is to go on at `next` if it changes nothing. Returns the helper's address.
+    pub fn leave_for(&mut self, helper: Fallible, next: u16) -> Value {
+        let nia = self.address(u64::from(next));
+        self.store_state(nia, NIA);
+        self.settle_place();
+        self.helper(helper as usize)
+    }
+
+    fn operands(&mut self, a: Long, b: Long, c: Long) -> [Value; 4] {
+        [self.env.vcpu, self.value(a), self.value(b), self.value(c)]
+    }
+
+    fn plain_call(&mut self, f: Helper, a: Long, b: Long, c: Long) -> Value {
+        let args = self.operands(a, b, c);
+        let callee = self.helper(f as usize);
+        let call = self.b.ins().call_indirect(self.env.signatures.helper, callee, &args);
+        self.b.inst_results(call)[0]
+    }
+
+    fn fallible_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> Long {
+        self.settle_place();
+        let [v, a, b, c] = self.operands(a, b, c);
+        let f = self.helper(f as usize);
+        let callee = self.stub(number::TRY);
+        self.b.ins().call_indirect(self.env.signatures.fallible, callee, &[v, a, b, c, f]);
+        Long::V(self.load_state(I64, RESULT))
+    }
+
+    fn compare(&mut self, cc: IntCC, a: Long, b: Long) -> Bool {
+        match (a, b) {
+            (Long::V(a), Long::K(k)) => Bool::V(self.b.ins().icmp_imm_s(cc, a, k as i64)),
+            (Long::K(k), Long::V(b)) => Bool::V(self.b.ins().icmp_imm_s(cc.swap_args(), b, k as i64)),
+            _ => {
+                let (a, b) = (self.value(a), self.value(b));
+                Bool::V(self.b.ins().icmp(cc, a, b))
+            }
+        }
+    }
+
+    fn int_of(bits: u32) -> Type {
+        match bits {
+            8 => I8,
+            16 => I16,
+            _ => I32,
+        }
+    }
+
+    fn divide(&mut self, a: Long, b: Long, signed: bool, remainder: bool) -> Long {
+        let (zero, one) = (Long::K(0), Long::K(1));
+        let by_zero = self.eq(b, zero);
+        let bad = if signed {
+            let least = self.eq(a, Long::K(1 << 63));
+            let minus = self.eq(b, Long::K(u64::MAX));
+            let over = self.both(least, minus);
+            self.either(by_zero, over)
+        } else {
+            by_zero
+        };
+        let safe = self.select(bad, one, b);
+        let (x, y) = (self.value(a), self.value(safe));
+        let v = match (signed, remainder) {
+            (false, false) => self.b.ins().udiv(x, y),
+            (false, true) => self.b.ins().urem(x, y),
+            (true, false) => self.b.ins().sdiv(x, y),
+            (true, true) => self.b.ins().srem(x, y),
+        };
+        self.select(bad, zero, Long::V(v))
+    }
+}
+
+impl Sem for Emit<'_, '_> {
+    type Bool = Bool;
+    type Long = Long;
+    type Vec = Value;
+
+    fn mode_64(&self) -> bool {
+        self.has(mode::SF)
+    }
+    fn problem_state(&self) -> bool {
+        self.has(mode::PR)
+    }
+    fn little_endian(&self) -> bool {
+        self.has(mode::LE)
+    }
+    fn level(&self) -> IsaLevel {
+        self.env.level
+    }
+
+    fn long(&mut self, v: u64) -> Long {
+        Long::K(v)
+    }
+    fn add(&mut self, a: Long, b: Long) -> Long {
+        match (a, b) {
+            (Long::K(x), Long::K(y)) => Long::K(x.wrapping_add(y)),
+            (v, Long::K(0)) | (Long::K(0), v) => v,
+            (Long::V(v), Long::K(k)) | (Long::K(k), Long::V(v)) => {
+                let (base, was) = self.local.sums.get(&v).copied().unwrap_or((v, 0));
+                let r = self.b.ins().iadd_imm_s(v, k as i64);
+                let sum = was.wrapping_add(k as i64);
+                if i32::try_from(sum).is_ok() {
+                    self.local.sums.insert(r, (base, sum));
+                }
+                Long::V(r)
+            }
+            (Long::V(a), Long::V(b)) => Long::V(self.b.ins().iadd(a, b)),
+        }
+    }
+    folded!(sub, isub, |x, y| x.wrapping_sub(y));
+    folded!(mul, imul, imul_imm_s, commutes, |x, y| x.wrapping_mul(y), 1);
+    folded!(mulhu, umulhi, |x, y| ((u128::from(x) * u128::from(y)) >> 64) as u64);
+    folded!(mulhs, smulhi, |x, y| ((i128::from(x as i64) * i128::from(y as i64)) >> 64) as u64);
+    fn divu(&mut self, a: Long, b: Long) -> Long {
+        self.divide(a, b, false, false)
+    }
+    fn divs(&mut self, a: Long, b: Long) -> Long {
+        self.divide(a, b, true, false)
+    }
+    fn remu(&mut self, a: Long, b: Long) -> Long {
+        self.divide(a, b, false, true)
+    }
+    fn rems(&mut self, a: Long, b: Long) -> Long {
+        self.divide(a, b, true, true)
+    }
+    folded!(and, band, band_imm_s, commutes, |x, y| x & y, u64::MAX);
+    folded!(or, bor, bor_imm_s, commutes, |x, y| x | y, 0);
+    folded!(xor, bxor, bxor_imm_s, commutes, |x, y| x ^ y, 0);
+    fn not(&mut self, a: Long) -> Long {
+        match a {
+            Long::K(k) => Long::K(!k),
+            Long::V(v) => Long::V(self.b.ins().bnot(v)),
+        }
+    }
+    folded!(shl, ishl, ishl_imm_u, |x, y| x.wrapping_shl(y as u32));
+    folded!(shr, ushr, ushr_imm_u, |x, y| x.wrapping_shr(y as u32));
+    folded!(sar, sshr, sshr_imm_u, |x, y| (x as i64).wrapping_shr(y as u32) as u64);
+    folded!(rotl, rotl, rotl_imm_u, |x, y| x.rotate_left(y as u32 & 63));
+    fn rotl32(&mut self, a: Long, n: Long) -> Long {
+        if let (Long::K(x), Long::K(n)) = (a, n) {
+            return Long::K(u64::from((x as u32).rotate_left(n as u32 & 31)));
+        }
+        let a = self.value(a);
+        let low = self.b.ins().ireduce(I32, a);
+        let turned = match n {
+            Long::K(n) if n & 31 == 0 => low,
+            Long::K(n) => self.b.ins().rotl_imm_u(low, (n & 31) as i64),
+            Long::V(n) => {
+                let n = self.b.ins().ireduce(I32, n);
+                self.b.ins().rotl(low, n)
+            }
+        };
+        Long::V(self.b.ins().uextend(I64, turned))
+    }
+    fn clz(&mut self, a: Long) -> Long {
+        let a = self.value(a);
+        Long::V(self.b.ins().clz(a))
+    }
+    fn ctz(&mut self, a: Long) -> Long {
+        let a = self.value(a);
+        Long::V(self.b.ins().ctz(a))
+    }
+    fn popcnt(&mut self, a: Long) -> Long {
+        let a = self.value(a);
+        Long::V(self.b.ins().popcnt(a))
+    }
+    fn bswap(&mut self, a: Long) -> Long {
+        let a = self.value(a);
+        Long::V(self.b.ins().bswap(a))
+    }
+    fn zext(&mut self, a: Long, bits: u32) -> Long {
+        match a {
+            Long::K(k) => Long::K(k << (64 - bits) >> (64 - bits)),
+            Long::V(v) => {
+                let low = self.b.ins().ireduce(Self::int_of(bits), v);
+                Long::V(self.b.ins().uextend(I64, low))
+            }
+        }
+    }
+    fn sext(&mut self, a: Long, bits: u32) -> Long {
+        match a {
+            Long::K(k) => Long::K(((k << (64 - bits)) as i64 >> (64 - bits)) as u64),
+            Long::V(v) => {
+                let low = self.b.ins().ireduce(Self::int_of(bits), v);
+                Long::V(self.b.ins().sextend(I64, low))
+            }
+        }
+    }
+
+    fn bool(&mut self, b: bool) -> Bool {
+        Bool::K(b)
+    }
+    fn eq(&mut self, a: Long, b: Long) -> Bool {
+        match (a, b) {
+            (Long::K(a), Long::K(b)) => Bool::K(a == b),
+            _ => self.compare(IntCC::Equal, a, b),
+        }
+    }
+    fn ltu(&mut self, a: Long, b: Long) -> Bool {
+        match (a, b) {
+            (Long::K(a), Long::K(b)) => Bool::K(a < b),
+            _ => self.compare(IntCC::UnsignedLessThan, a, b),
+        }
+    }
+    fn lts(&mut self, a: Long, b: Long) -> Bool {
+        match (a, b) {
+            (Long::K(a), Long::K(b)) => Bool::K((a as i64) < b as i64),
+            _ => self.compare(IntCC::SignedLessThan, a, b),
+        }
+    }
+    fn both(&mut self, a: Bool, b: Bool) -> Bool {
+        match (a, b) {
+            (Bool::K(false), _) | (_, Bool::K(false)) => Bool::K(false),
+            (Bool::K(true), x) | (x, Bool::K(true)) => x,
+            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().band(a, b)),
+        }
+    }
+    fn either(&mut self, a: Bool, b: Bool) -> Bool {
+        match (a, b) {
+            (Bool::K(true), _) | (_, Bool::K(true)) => Bool::K(true),
+            (Bool::K(false), x) | (x, Bool::K(false)) => x,
+            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().bor(a, b)),
+        }
+    }
+    fn differ(&mut self, a: Bool, b: Bool) -> Bool {
+        match (a, b) {
+            (Bool::K(a), Bool::K(b)) => Bool::K(a != b),
+            (Bool::K(false), x) | (x, Bool::K(false)) => x,
+            (Bool::K(true), x) | (x, Bool::K(true)) => self.is_not(x),
+            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().bxor(a, b)),
+        }
+    }
+    fn is_not(&mut self, a: Bool) -> Bool {
+        match a {
+            Bool::K(k) => Bool::K(!k),
+            Bool::V(v) => Bool::V(self.b.ins().icmp_imm_s(IntCC::Equal, v, 0)),
+        }
+    }
+    fn select(&mut self, c: Bool, a: Long, b: Long) -> Long {
+        match c {
+            Bool::K(true) => a,
+            Bool::K(false) => b,
+            Bool::V(c) => {
+                let (a, b) = (self.value(a), self.value(b));
+                Long::V(self.b.ins().select(c, a, b))
+            }
+        }
+    }
+    fn one_if(&mut self, b: Bool) -> Long {
+        match b {
+            Bool::K(k) => Long::K(k.into()),
+            Bool::V(v) => Long::V(self.b.ins().uextend(I64, v)),
+        }
+    }
+    fn if_(&mut self, _: Bool, _: impl FnOnce(&mut Self) -> R) -> R {
+        // Only the string instructions need it: the interpreter runs them.
+        self.refused = true;
+        Ok(())
+    }
+
+    fn gpr(&mut self, n: usize) -> Long {
+        match self.local.constant[n] {
+            Some(k) => Long::K(k),
+            None => Long::V(self.b.use_var(self.env.gpr[n])),
+        }
+    }
+    fn set_gpr(&mut self, n: usize, v: Long) {
+        self.local.constant[n] = match v {
+            Long::K(k) => Some(k),
+            Long::V(_) => None,
+        };
+        let v = self.value(v);
+        self.b.def_var(self.env.gpr[n], v);
+        self.local.dirty |= 1 << n;
+    }
+    fn reg(&mut self, r: Reg) -> Long {
+        match r {
+            Reg::Lr => match self.local.lr {
+                Some(v) => v,
+                None => {
+                    let v = Long::V(self.load_state(I64, LR));
+                    self.local.lr = Some(v);
+                    v
+                }
+            },
+            Reg::Ctr => Long::V(self.b.use_var(self.env.ctr)),
+            Reg::Tar => Long::V(self.load_state(I64, TAR)),
+        }
+    }
+    fn set_reg(&mut self, r: Reg, v: Long) {
+        match r {
+            Reg::Lr => {
+                self.local.lr = Some(v);
+                self.local.lr_dirty = true;
+            }
+            Reg::Ctr => {
+                let v = self.value(v);
+                self.b.def_var(self.env.ctr, v);
+                self.local.ctr_dirty = true;
+            }
+            Reg::Tar => {
+                let v = self.value(v);
+                self.store_state(v, TAR);
+            }
+        }
+    }
+    fn xer(&mut self, b: XerBit) -> Bool {
+        if let Some(v) = self.local.xer[b as usize] {
+            return v;
+        }
+        let v = Bool::V(self.load_state(I8, xer_offset(b)));
+        self.local.xer[b as usize] = Some(v);
+        v
+    }
+    fn set_xer(&mut self, b: XerBit, v: Bool) {
+        if b == XerBit::So {
+            // Fields that are kept as operands take their summary overflow bit when they are settled.
+            for n in 0..8 {
+                if matches!(self.local.cr[n], Cr::Compare { .. }) {
+                    let v = self.field(n);
+                    self.local.cr[n] = Cr::Field { v, stored: false };
+                }
+            }
+            self.flush();
+            self.settle_cr();
+        }
+        self.local.xer[b as usize] = Some(v);
+        self.local.xer_dirty[b as usize] = true;
+    }
+    fn cr_bit(&mut self, n: usize) -> Bool {
+        if let Cr::Compare { signed, a, b, .. } = self.local.cr[n >> 2] {
+            return match (n & 3, signed) {
+                (0, true) => self.lts(a, b),
+                (0, false) => self.ltu(a, b),
+                (1, true) => self.lts(b, a),
+                (1, false) => self.ltu(b, a),
+                (2, _) => self.eq(a, b),
+                _ => self.xer(XerBit::So),
+            };
+        }
+        let field = self.field(n >> 2);
+        let bit = self.b.ins().band_imm_s(field, 8 >> (n & 3));
+        Bool::V(self.b.ins().icmp_imm_s(IntCC::NotEqual, bit, 0))
+    }
+    fn set_cr_bit(&mut self, n: usize, v: Bool) {
+        let field = self.field(n >> 2);
+        let mask = 8i64 >> (n & 3);
+        let rest = self.b.ins().band_imm_s(field, !mask);
+        let bit = self.one_if(v);
+        let bit = self.shl(bit, Long::K(3 - (n as u64 & 3)));
+        let bit = self.value(bit);
+        let v = self.b.ins().bor(rest, bit);
+        self.local.cr[n >> 2] = Cr::Field { v, stored: false };
+    }
+    fn cr_field(&mut self, n: usize) -> Long {
+        Long::V(self.field(n))
+    }
+    fn set_cr_field(&mut self, n: usize, v: Long) {
+        let v = self.and(v, Long::K(15));
+        let v = self.value(v);
+        self.local.cr[n] = Cr::Field { v, stored: false };
+    }
+    fn compare_signed(&mut self, n: usize, a: Long, b: Long) {
+        self.local.cr[n] = Cr::Compare { signed: true, a, b, stored: false };
+    }
+    fn compare_unsigned(&mut self, n: usize, a: Long, b: Long) {
+        self.local.cr[n] = Cr::Compare { signed: false, a, b, stored: false };
+    }
+    fn vsr(&mut self, n: usize) -> Value {
+        if let Some(v) = self.local.vsr.get(&n) {
+            return *v;
+        }
+        let v = self.load_state(I8X16, vsr_offset(n));
+        self.local.vsr.insert(n, v);
+        v
+    }
+    fn set_vsr(&mut self, n: usize, v: Value) {
+        self.store_state(v, vsr_offset(n));
+        self.local.vsr.insert(n, v);
+    }
+    fn vsr_hi(&mut self, n: usize) -> Long {
+        match self.local.vsr.get(&n).copied() {
+            Some(v) => Long::V(vector::vec_high(self.b, v)),
+            None => Long::V(self.load_state(I64, vsr_offset(n) + 8)),
+        }
+    }
+    fn set_vsr_pair(&mut self, n: usize, hi: Long, lo: Long) {
+        let (hi, lo) = (self.value(hi), self.value(lo));
+        self.store_state(lo, vsr_offset(n));
+        self.store_state(hi, vsr_offset(n) + 8);
+        self.local.vsr.remove(&n);
+    }
+    fn vec_halves(&mut self, v: Value) -> (Long, Long) {
+        let (hi, lo) = vector::vec_halves(self.b, v);
+        (Long::V(hi), Long::V(lo))
+    }
+    fn vec_from_halves(&mut self, hi: Long, lo: Long) -> Value {
+        let (hi, lo) = (self.value(hi), self.value(lo));
+        vector::vec_from_halves(self.b, hi, lo)
+    }
+    fn vec_const(&mut self, v: u128) -> Value {
+        vector::vec_const(self.b, v)
+    }
+    fn vec_op(&mut self, op: VecOp, a: Value, b: Value) -> Value {
+        match vector::vec_op(self.b, op, a, b) {
+            Some(v) => v,
+            None => {
+                self.refused = true;
+                a
+            }
+        }
+    }
+    fn vec_select(&mut self, a: Value, b: Value, c: Value) -> Value {
+        vector::vec_select(self.b, a, b, c)
+    }
+    fn vec_permute(&mut self, t: usize, a: usize, b: usize, c: usize) {
+        let (a, b, c) = (self.vsr(a), self.vsr(b), self.vsr(c));
+        let v = vector::vec_permute(self.b, a, b, c);
+        self.set_vsr(t, v);
+    }
+
+    fn load(&mut self, ea: Long, width: Width) -> R<Long> {
+        let host = self.host(ea, width.bytes(), None);
+        let flags = self.env.guest;
+        let ins = self.b.ins();
+        let v = match width {
+            Width::Byte => ins.uload8(I64, flags, host, 0),
+            Width::Half => ins.uload16(I64, flags, host, 0),
+            Width::Word => ins.uload32(flags, host, 0),
+            Width::Double => ins.load(I64, flags, host, 0),
+        };
+        if !self.swapped() || width == Width::Byte {
+            return Ok(Long::V(v));
+        }
+        let v = self.b.ins().bswap(v);
+        Ok(Long::V(match width {
+            Width::Double => v,
+            _ => self.b.ins().ushr_imm_u(v, i64::from(64 - width.bits())),
+        }))
+    }
+    fn store(&mut self, ea: Long, width: Width, v: Long) -> R {
+        let mut v = self.value(v);
+        if self.swapped() && width != Width::Byte {
+            v = self.b.ins().bswap(v);
+            if width != Width::Double {
+                v = self.b.ins().ushr_imm_u(v, i64::from(64 - width.bits()));
+            }
+        }
+        let host = self.host(ea, width.bytes(), Some(v));
+        let flags = self.env.guest;
+        let ins = self.b.ins();
+        match width {
+            Width::Byte => ins.istore8(flags, v, host, 0),
+            Width::Half => ins.istore16(flags, v, host, 0),
+            Width::Word => ins.istore32(flags, v, host, 0),
+            Width::Double => ins.store(flags, v, host, 0),
+        };
+        Ok(())
+    }
+    fn load_quad(&mut self, ea: Long) -> R<Value> {
+        let host = self.host(ea, 16, None);
+        let v = self.b.ins().load(I8X16, self.env.guest, host, 0);
+        Ok(if self.swapped() { self.vec_op(VecOp::ReverseBytes(Lane::Q), v, v) } else { v })
+    }
+    fn store_quad(&mut self, ea: Long, v: Value) -> R {
+        let v = if self.swapped() { self.vec_op(VecOp::ReverseBytes(Lane::Q), v, v) } else { v };
+        let host = self.host(ea, 16, Some(v));
+        self.b.ins().store(self.env.guest, v, host, 0);
+        Ok(())
+    }
+    fn probe(&mut self, ea: Long, bytes: u64, store: bool) -> R {
+        if bytes == 0 {
+            return Ok(());
+        }
+        if bytes <= 16 && !store {
+            self.host(ea, bytes as u32, None);
+            return Ok(());
+        }
+        self.flush();
+        self.fallible_call(hooks::probe, ea, Long::K(bytes), Long::K(store.into()));
+        Ok(())
+    }
+    fn fence(&mut self, f: Fence) {
+        match f {
+            Fence::Full => {
+                // A locked operation on the stack's line is the cheapest full barrier of the host.
+                let zero = self.b.ins().iconst(I32, 0);
+                let at = self.b.ins().iadd_imm_s(self.env.vcpu, i64::from(BOUNCE));
+                self.b.ins().atomic_rmw(I32, self.env.state, cranelift_codegen::ir::AtomicRmwOp::Add, at, zero);
+                self.b.ins().sequence_point();
+            }
+            Fence::Light => {
+                self.b.ins().sequence_point();
+            }
+        }
+    }
+
+    fn cia(&mut self) -> Long {
+        Long::V(self.address(u64::from(self.at.offset)))
+    }
+    fn branch(&mut self, target: Target<Long>) {
+        self.jump = Some(Jump { condition: None, target });
+    }
+    fn branch_if(&mut self, c: Bool, target: Target<Long>) {
+        self.jump = match c {
+            Bool::K(false) => None,
+            Bool::K(true) => Some(Jump { condition: None, target }),
+            c => Some(Jump { condition: Some(c), target }),
+        };
+    }
+    fn program_if(&mut self, c: Bool, cause: u64) -> R {
+        let c = match c {
+            Bool::K(false) => return Ok(()),
+            Bool::K(true) => return self.program(cause),
+            Bool::V(c) => c,
+        };
+        self.flush();
+        let (cold, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(c, cold, &[], on, &[]);
+        self.b.seal_block(cold);
+        self.b.switch_to_block(cold);
+        self.fallible_call(hooks::program, Long::K(cause), Long::K(0), Long::K(0));
+        self.b.ins().jump(on, &[]);
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+        Ok(())
+    }
+    fn program(&mut self, cause: u64) -> R {
+        self.context = Some(Context { operands: [Long::K(cause), Long::K(0), Long::K(0)], helper: hooks::program });
+        Err(Stop)
+    }
+
+    fn call(&mut self, f: Helper, a: Long, b: Long, c: Long) -> Long {
+        self.flush();
+        let r = self.plain_call(f, a, b, c);
+        self.forget();
+        Long::V(r)
+    }
+    fn call_vsr(&mut self, f: Helper, tag: u64, b: Long, c: Long) {
+        self.plain_call(f, Long::K(tag), b, c);
+        self.local.vsr.remove(&(tag as usize & 63));
+    }
+    fn try_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R<Long> {
+        self.flush();
+        let r = self.fallible_call(f, a, b, c);
+        self.forget();
+        Ok(r)
+    }
+    fn try_call_vsr(&mut self, f: Fallible, tag: u64, b: Long, c: Long) -> R<Long> {
+        self.flush();
+        let r = self.fallible_call(f, Long::K(tag), b, c);
+        self.local.vsr.remove(&(tag as usize & 63));
+        Ok(r)
+    }
+    fn context_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R {
+        self.context = Some(Context { operands: [a, b, c], helper: f });
+        Ok(())
+    }
+}

@@ -1,0 +1,299 @@
+//! The few stubs between Rust and generated code, and what generated code jumps to.
+//!
+//! Generated code runs with `r15` = [`Vcpu`] on one stack frame, which [`enter`] makes: every region's prologue and
+//! epilogue are cut away, so that going from region to region is one jump. A region gets the budget in `rdi` and hands it
+//! on so. Nothing else is live between regions: guest registers are in the state.
+#![allow(unsafe_code)] // assembly that keeps the conventions said here
+
+use crate::hooks;
+use core::mem::offset_of;
+use vcpu::Vcpu;
+use vcpu::translated::{JUMPS, Jump, Translated};
+
+/// Bytes of stack that a region may use for spilled values.
+pub const FRAME: u32 = 4096;
+
+/// Places of stubs in [`Translated::stubs`].
+pub mod number {
+    /// Back to the engine. NIA is settled.
+    pub const LEAVE: usize = 0;
+    /// Goes on at the effective address in the second argument.
+    pub const JUMP: usize = 1;
+    /// A jump within the page that leads nowhere yet: its offset in the second argument.
+    pub const UNLINKED: usize = 2;
+    /// Runs a helper that changes NIA or MSR (operands, then its address), and goes on at NIA.
+    pub const CONTEXT: usize = 3;
+    /// A memory access beside the TLB: (address, description, budget). Keeps all general registers.
+    pub const SLOW: usize = 4;
+    /// As [`SLOW`]; keeps vector registers too.
+    pub const SLOW_VECTORS: usize = 5;
+    /// Makes the condition register canonical. Keeps all registers.
+    pub const SETTLE: usize = 6;
+    /// Calls a helper that can fail: (vCPU, three operands, its address). Comes back if it succeeded.
+    pub const TRY: usize = 7;
+}
+
+/// Byte offset of a stub's address from the vCPU.
+pub const fn stub_offset(n: usize) -> i32 {
+    (offset_of!(Vcpu, translated) + offset_of!(Translated, stubs) + 8 * n) as i32
+}
+
+const STACK: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stack);
+const BUDGET: usize = offset_of!(Vcpu, budget);
+const NIA: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, nia);
+const PAGE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, page);
+const KEY: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_key);
+const TABLE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_table);
+const HOST: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, host);
+
+/// Runs generated code at `code` until it leaves.
+///
+/// # Safety
+/// `code` is the entry of a region that [`crate::Translator`] gave for where this vCPU stands, and stays as it is until
+/// the vCPU has left it.
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter(vcpu: *mut Vcpu, code: u64, budget: i64) {
+    core::arch::naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, {frame} + 8",
+        "mov [rdi + {stack}], rsp",
+        "mov r15, rdi",
+        "mov rdi, rdx",
+        "jmp rsi",
+        frame = const FRAME,
+        stack = const STACK,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn leave() {
+    core::arch::naked_asm!(
+        "mov [r15 + {budget}], rdi",
+        "mov rsp, [r15 + {stack}]",
+        "add rsp, {frame} + 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+        frame = const FRAME,
+        stack = const STACK,
+        budget = const BUDGET,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn unlinked() {
+    core::arch::naked_asm!(
+        "add rsi, [r15 + {page}]",
+        "mov [r15 + {nia}], rsi",
+        "jmp {leave}",
+        page = const PAGE,
+        nia = const NIA,
+        leave = sym leave,
+    )
+}
+
+/// The jump cache, as [`vcpu::translated::jump_index`] says.
+#[unsafe(naked)]
+unsafe extern "C" fn jump() {
+    core::arch::naked_asm!(
+        "mov rcx, rsi",
+        "shr rcx, 63",
+        "mov rcx, [r15 + rcx * 8 + {key}]",
+        "mov rax, rsi",
+        "shr rax, 2",
+        "mov rdx, rax",
+        "shr rdx, 13",
+        "xor rax, rdx",
+        "and eax, {mask}",
+        "shl eax, 5",
+        "add rax, [r15 + {table}]",
+        "cmp rsi, [rax + {ea}]",
+        "jne 2f",
+        "cmp rcx, [rax + {entry_key}]",
+        "jne 2f",
+        "and rsi, -4096",
+        "mov [r15 + {page}], rsi",
+        "jmp qword ptr [rax + {code}]",
+        "2:",
+        "mov [r15 + {nia}], rsi",
+        "jmp {leave}",
+        key = const KEY,
+        mask = const JUMPS - 1,
+        table = const TABLE,
+        ea = const offset_of!(Jump, ea),
+        entry_key = const offset_of!(Jump, key),
+        code = const offset_of!(Jump, code),
+        page = const PAGE,
+        nia = const NIA,
+        leave = sym leave,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn context() {
+    core::arch::naked_asm!(
+        "mov [r15 + {budget}], rdi",
+        "mov rdi, r15",
+        "call {hook}",
+        "mov rdi, [r15 + {budget}]",
+        "test rax, rax",
+        "jz {leave}",
+        "jmp rax",
+        budget = const BUDGET,
+        hook = sym hooks::context,
+        leave = sym leave,
+    )
+}
+
+/// A helper failed: its frame is abandoned.
+#[unsafe(naked)]
+unsafe extern "C" fn stopped() {
+    core::arch::naked_asm!(
+        "mov rsp, [r15 + {stack}]",
+        "mov rdi, r15",
+        "call {hook}",
+        "mov rdi, [r15 + {budget}]",
+        "test rax, rax",
+        "jz {leave}",
+        "jmp rax",
+        stack = const STACK,
+        budget = const BUDGET,
+        hook = sym hooks::stopped,
+        leave = sym leave,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn try_helper() {
+    core::arch::naked_asm!(
+        "sub rsp, 8",
+        "call r8",
+        "add rsp, 8",
+        "test al, al",
+        "jz {stopped}",
+        "ret",
+        stopped = sym stopped,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn slow() {
+    core::arch::naked_asm!(
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "mov rcx, rdx",
+        "mov rdx, rsi",
+        "mov rsi, rdi",
+        "mov rdi, r15",
+        "call {hook}",
+        "test rax, rax",
+        "jz {stopped}",
+        "mov [r15 + {host}], rax",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "ret",
+        hook = sym hooks::slow,
+        stopped = sym stopped,
+        host = const HOST,
+    )
+}
+
+/// Calls `inner` with the vector registers saved around it.
+macro_rules! keeping_vectors {
+    ($name:ident, $inner:ident) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "sub rsp, 264",
+                "movups [rsp], xmm0", "movups [rsp + 16], xmm1", "movups [rsp + 32], xmm2", "movups [rsp + 48], xmm3",
+                "movups [rsp + 64], xmm4", "movups [rsp + 80], xmm5", "movups [rsp + 96], xmm6", "movups [rsp + 112], xmm7",
+                "movups [rsp + 128], xmm8", "movups [rsp + 144], xmm9", "movups [rsp + 160], xmm10", "movups [rsp + 176], xmm11",
+                "movups [rsp + 192], xmm12", "movups [rsp + 208], xmm13", "movups [rsp + 224], xmm14", "movups [rsp + 240], xmm15",
+                "call {inner}",
+                "movups xmm0, [rsp]", "movups xmm1, [rsp + 16]", "movups xmm2, [rsp + 32]", "movups xmm3, [rsp + 48]",
+                "movups xmm4, [rsp + 64]", "movups xmm5, [rsp + 80]", "movups xmm6, [rsp + 96]", "movups xmm7, [rsp + 112]",
+                "movups xmm8, [rsp + 128]", "movups xmm9, [rsp + 144]", "movups xmm10, [rsp + 160]", "movups xmm11, [rsp + 176]",
+                "movups xmm12, [rsp + 192]", "movups xmm13, [rsp + 208]", "movups xmm14, [rsp + 224]", "movups xmm15, [rsp + 240]",
+                "add rsp, 264",
+                "ret",
+                inner = sym $inner,
+            )
+        }
+    };
+}
+keeping_vectors!(slow_vectors, slow);
+keeping_vectors!(settle, settle_general);
+
+#[unsafe(naked)]
+unsafe extern "C" fn settle_general() {
+    core::arch::naked_asm!(
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "mov rdi, r15",
+        "call {hook}",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "ret",
+        hook = sym hooks::settle,
+    )
+}
+
+/// Readies a vCPU for generated code: addresses of stubs and helpers.
+pub fn prepare(v: &mut Vcpu) {
+    let stubs: [(usize, usize); 8] = [
+        (number::LEAVE, leave as *const () as usize),
+        (number::JUMP, jump as *const () as usize),
+        (number::UNLINKED, unlinked as *const () as usize),
+        (number::CONTEXT, context as *const () as usize),
+        (number::SLOW, slow as *const () as usize),
+        (number::SLOW_VECTORS, slow_vectors as *const () as usize),
+        (number::SETTLE, settle as *const () as usize),
+        (number::TRY, try_helper as *const () as usize),
+    ];
+    for (n, address) in stubs {
+        v.translated.stubs[n] = address;
+    }
+    v.translated.helpers = helper_base();
+}
+
+/// What addresses of helpers count from: the same function in every process of one build.
+pub fn helper_base() -> u64 {
+    hooks::settle as *const () as u64
+}
