@@ -36,11 +36,12 @@ impl Pair {
         Pair { stub: vcpu(model, Arc::new(Silent)), rust: vcpu(model, Arc::new(Silent)) }
     }
 
-    /// Puts both into `state`. The contexts that they remember stay.
+    /// Puts both into `state`, MSR bits that the model does not have included. The contexts that they remember stay.
     fn enter(&mut self, state: &State) {
         for v in [&mut self.stub, &mut self.rust] {
             v.state = state.clone();
             v.set_msr(state.msr);
+            v.state.msr = state.msr;
             v.set_lpcr(state.lpcr);
             v.cia = 0x1_0000_1234;
         }
