@@ -8,7 +8,7 @@ const LABELS: f64 = 170.0;
 const WIDTH: f64 = 560.0;
 const LINE: f64 = 20.0;
 const TOP: f64 = 64.0;
-/// Room at the right for the figure beside a bar.
+/// Room at the right for the figures, where no mark hides them.
 const RIGHT: f64 = 60.0;
 
 /// The axis from the power of two below the smallest value to the one above the largest.
@@ -94,8 +94,8 @@ fn bar(axis: &Axis, row: &Row, ratio: f64, top: f64) -> String {
         ));
     }
     text.push_str(&format!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#222222\">{ratio:.2}</text>\n",
-        zero.max(end) + 6.0,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#222222\">{ratio:.2}</text>\n",
+        LABELS + WIDTH + RIGHT - 12.0,
         top + 14.0
     ));
     text
