@@ -1,5 +1,6 @@
 //! What a run of the suite leaves for the next one to be compared with, as JSON in `target/perf`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::paths;
 use crate::perf::rows::{Compare, ROWS, Side, Values};
 
-/// A row that got worse by more than this part of what it was is told.
-const TOLERANCE: f64 = 0.10;
+/// A row that got worse by more than this is told.
+const TOLERANCE_PERCENT: f64 = 10.0;
 /// Of the file's layout; other layouts are not compared with.
 const FORMAT: u32 = 1;
 
@@ -53,9 +54,8 @@ impl Run {
         Ok(path)
     }
 
-    /// The newest saved run of the same kind that shares a row with this one. A file that cannot be read is told
-    /// and passed over.
-    pub fn previous(&self, directory: &Path) -> Option<Self> {
+    /// The saved runs of the same kind, newest first. A file that cannot be read is told and passed over.
+    pub fn earlier(&self, directory: &Path) -> Vec<Self> {
         let mut paths: Vec<PathBuf> = fs::read_dir(directory)
             .into_iter()
             .flatten()
@@ -64,45 +64,41 @@ impl Run {
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
             .collect();
         paths.sort();
-        paths.iter().rev().find_map(|path| match read(path) {
-            Ok(run) => run.is_comparable(self).then_some(run),
-            Err(error) => {
-                eprintln!("not compared with {}: {error:#}", path.display());
-                None
-            }
-        })
+        let runs = paths.iter().rev().filter_map(|path| {
+            read(path).map_err(|error| eprintln!("not compared with {}: {error:#}", path.display())).ok()
+        });
+        runs.filter(|run| run.is_comparable(self)).collect()
     }
 
     fn is_comparable(&self, other: &Self) -> bool {
-        let both = |name| [self, other].iter().all(|run| run.values.median(name, Side::Aileron).is_some());
-        self.format == other.format
-            && self.accel == other.accel
-            && self.guest == other.guest
-            && self.host == other.host
-            && ROWS.iter().any(|row| both(row.name))
+        self.format == other.format && self.accel == other.accel && self.guest == other.guest && self.host == other.host
     }
 
-    /// What became worse, a line each. QEMU's change tells a busy host from a slower Aileron.
-    pub fn worse_than(&self, before: &Self) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// Compares each row with the newest of the earlier runs that has it: the dates of those runs, and a line for
+    /// each row that became worse. QEMU's change tells a busy host from a slower Aileron.
+    pub fn compared_with(&self, earlier: &[Self]) -> (BTreeSet<String>, Vec<String>) {
+        let (mut dates, mut lines) = (BTreeSet::new(), Vec::new());
         for row in ROWS.iter().filter(|row| row.compare != Compare::Shown) {
-            let change = |side| {
-                let (old, new) = (before.values.median(row.name, side)?, self.values.median(row.name, side)?);
-                // Of a scaling more is better, of everything else less.
-                let factor = if row.compare == Compare::OwnByNative { old / new } else { new / old };
-                Some((old, new, factor - 1.0))
+            let Some(new) = self.values.median(row.name, Side::Aileron) else { continue };
+            let with_row = earlier.iter().find_map(|run| Some((run, run.values.median(row.name, Side::Aileron)?)));
+            let Some((before, old)) = with_row else { continue };
+            dates.insert(format!("{} (commit {})", before.date, before.commit));
+            // Of a scaling more is better, of everything else less.
+            let worse = |old: f64, new: f64| {
+                (if row.compare == Compare::OwnByNative { old / new } else { new / old }) * 100.0 - 100.0
             };
-            let Some((old, new, worse)) = change(Side::Aileron) else { continue };
-            if worse > TOLERANCE {
-                let beside = match change(Side::Qemu) {
-                    Some((.., qemu)) => format!("; QEMU's changed by {:+.0}%", qemu * 100.0),
-                    None => String::new(),
+            if worse(old, new) > TOLERANCE_PERCENT {
+                let qemu = |run: &Self| run.values.median(row.name, Side::Qemu);
+                let beside = match (qemu(before), qemu(self)) {
+                    (Some(old), Some(new)) => format!("; QEMU's {:+.0}%", worse(old, new)),
+                    _ => String::new(),
                 };
                 let unit = row.unit;
-                lines.push(format!("{}: {old:.3} {unit} to {new:.3} {unit}, {:+.0}%{beside}", row.name, worse * 100.0));
+                let worse = worse(old, new);
+                lines.push(format!("{}: {old:.3} {unit} to {new:.3} {unit}, {worse:+.0}%{beside}", row.name));
             }
         }
-        lines
+        (dates, lines)
     }
 }
 
@@ -137,19 +133,34 @@ mod tests {
 
     #[test]
     fn what_became_worse() {
-        let before = run("2026-01-01 00:00:00", 1.0, 2.0);
-        assert!(run("2026-01-02 00:00:00", 1.09, 1.9).worse_than(&before).is_empty());
-        assert!(run("2026-01-02 00:00:00", 0.5, 3.0).worse_than(&before).is_empty());
-        let lines = run("2026-01-02 00:00:00", 1.5, 1.0).worse_than(&before);
-        assert_eq!(lines[0], "fib: 1.000 ns to 1.500 ns, +50%; QEMU's changed by +0%");
-        assert!(lines[1].starts_with("two vCPUs: 2.000 x to 1.000 x, +100%"), "{lines:?}");
+        let before = [run("2026-01-01 00:00:00", 1.0, 2.0)];
+        let worse = |fib, scaling| run("2026-01-02 00:00:00", fib, scaling).compared_with(&before).1;
+        assert!(worse(1.09, 1.9).is_empty());
+        assert!(worse(0.5, 3.0).is_empty());
+        let lines = worse(1.5, 1.0);
+        assert_eq!(lines[0], "fib: 1.000 ns to 1.500 ns, +50%; QEMU's +0%");
+        assert_eq!(lines[1], "two vCPUs: 2.000 x to 1.000 x, +100%");
     }
 
     #[test]
-    fn the_newest_run_of_the_same_kind_is_found() {
+    fn each_row_has_its_newest_run() {
+        let mut boots = run("2026-01-03 00:00:00", 1.0, 1.0);
+        boots.values = Values::default();
+        boots.values.add(SCALING, Side::Aileron, 1.0);
+        let older = run("2026-01-01 00:00:00", 1.0, 8.0);
+        let (dates, lines) = run("2026-01-04 00:00:00", 2.0, 1.0).compared_with(&[boots, older]);
+        assert_eq!(
+            dates.into_iter().collect::<Vec<_>>(),
+            ["2026-01-01 00:00:00 (commit 0)", "2026-01-03 00:00:00 (commit 0)"]
+        );
+        assert_eq!(lines, ["fib: 1.000 ns to 2.000 ns, +100%; QEMU's +0%"]);
+    }
+
+    #[test]
+    fn runs_of_the_same_kind_are_found() {
         let directory = paths::perf().join(format!("test-{}", std::process::id()));
         let now = run("2026-01-09 00:00:00", 1.0, 1.0);
-        assert_eq!(now.previous(&directory), None);
+        assert_eq!(now.earlier(&directory), []);
         let old = run("2026-01-01 00:00:00", 1.0, 2.0);
         let newer = run("2026-01-02 10:30:00", 3.0, 2.0);
         let other = Run { accel: "interp".to_owned(), ..run("2026-01-03 00:00:00", 9.0, 9.0) };
@@ -157,7 +168,7 @@ mod tests {
             run.save(&directory).unwrap();
         }
         fs::write(directory.join("run-2026-01-04-000000.json"), "{\"format\": 1").unwrap();
-        assert_eq!(now.previous(&directory), Some(newer));
+        assert_eq!(now.earlier(&directory), [newer, old]);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -47,6 +47,9 @@ pub struct Options {
     /// The guest; `guest list` names them.
     #[arg(long, default_value = "debian-6.12")]
     guest: String,
+    /// Measure with another niceness, on a host that has other things to do; below 0 needs root.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..20))]
+    nice: Option<i32>,
 }
 
 impl Options {
@@ -84,9 +87,16 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
         answers: BTreeMap::new(),
         began: Instant::now(),
     };
+    // After the builds: all that is started from here inherits it.
+    if let Some(nice) = options.nice {
+        rustix::process::setpriority_process(None, nice)
+            .with_context(|| format!("cannot set niceness {nice} (below 0 needs root)"))?;
+    }
     let (date, load_before) = (facts::date()?, facts::load()?);
-    suite.measure()?;
-    ensure!(!suite.values.is_empty(), "nothing was measured");
+    let measured = suite.measure();
+    if suite.values.is_empty() {
+        return measured.and_then(|()| bail!("nothing was measured"));
+    }
     let run = Run {
         format: Run::FORMAT,
         date,
@@ -99,6 +109,11 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
         runs: options.runs,
         values: suite.values,
     };
+    if measured.is_err() {
+        // Worth reading, but not worth keeping.
+        println!("\nWhat was measured before it failed:\n\n{}", report::table(&run));
+    }
+    measured?;
     conclude(&run, options.write)
 }
 
@@ -107,16 +122,16 @@ fn conclude(run: &Run, write: bool) -> Result<()> {
     let table = report::table(run);
     println!("\n{table}");
     let directory = paths::perf();
-    match run.previous(&directory) {
-        None => println!("No earlier run to compare with."),
-        Some(before) => {
-            println!("Compared with the run of {} UTC, commit {}:", before.date, before.commit);
-            let worse = run.worse_than(&before);
-            if worse.is_empty() {
-                println!("  nothing became slower by more than 10%");
-            }
-            worse.iter().for_each(|line| println!("  slower: {line}"));
+    let (dates, worse) = run.compared_with(&run.earlier(&directory));
+    if dates.is_empty() {
+        println!("No earlier run to compare with.");
+    } else {
+        let dates: Vec<String> = dates.into_iter().collect();
+        println!("Compared with {}:", dates.join(", "));
+        if worse.is_empty() {
+            println!("  nothing became slower by more than 10%");
         }
+        worse.iter().for_each(|line| println!("  slower: {line}"));
     }
     let saved = run.save(&directory)?;
     let picture = saved.with_extension("svg");
@@ -435,8 +450,15 @@ mod tests {
 
     #[test]
     fn rows_are_picked_by_name_and_by_group() {
-        let mut options =
-            Options { only: Vec::new(), runs: 1, write: false, accel: None, aileron_only: false, guest: String::new() };
+        let mut options = Options {
+            only: Vec::new(),
+            runs: 1,
+            write: false,
+            accel: None,
+            aileron_only: false,
+            guest: String::new(),
+            nice: None,
+        };
         assert!(options.wants("fib", Group::Integer) && options.wants_some_of(Group::Boot));
         options.only = vec!["crc32".to_owned(), "boot".to_owned()];
         assert!(options.wants("crc32-bits", Group::Integer) && !options.wants("fib", Group::Integer));
