@@ -92,6 +92,9 @@ fn run(mut settings: Settings) -> Result<u8> {
     let code = tell(&end?, settings.on_panic);
     if settings.stats {
         say::line(&format!("{}", machine.stats()));
+        if let Some(stats) = machine.translator_stats() {
+            say::line(&format!("{stats}"));
+        }
         if let Some(stats) = machine.follower_stats() {
             say::line(&format!("lockstep, the follower:\n{stats}"));
         }

@@ -77,6 +77,19 @@ pub struct TranslatorStats {
     pub live: u64,
 }
 
+impl std::fmt::Display for TranslatorStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "regions compiled: {} ({} instructions, {} bytes)", self.compiled, self.instructions, self.bytes)?;
+        writeln!(f, "compile time: {} ms", self.compile_ns / 1_000_000)?;
+        writeln!(f, "regions refused: {}", self.refused)?;
+        writeln!(f, "regions stale when ready: {}", self.stale)?;
+        writeln!(f, "regions from the cache file: {}", self.cached)?;
+        writeln!(f, "regions live: {}", self.live)?;
+        writeln!(f, "jumps linked: {}", self.links)?;
+        write!(f, "evictions: {}", self.evictions)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     compiled: AtomicU64,

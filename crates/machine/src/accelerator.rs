@@ -1,7 +1,9 @@
 //! How guest code is executed: what the command line says of it, and the engines that follow from it.
 
 use engine::Engine;
+use jit::store::{Options, Translator, TranslatorError, TranslatorStats};
 use std::path::PathBuf;
+use std::sync::Arc;
 use vcpu::Vcpu;
 
 /// What executes guest code.
@@ -63,27 +65,48 @@ pub(crate) enum Role {
     Follower,
 }
 
-/// Makes the engines of a machine, at every boot of it: what its vCPUs share of a compiler will be here.
+/// Makes the engines of a machine, at every boot of it: what its vCPUs share of a compiler is here.
 #[derive(Debug)]
-pub(crate) struct Engines;
+pub(crate) struct Engines {
+    translator: Option<Arc<Translator>>,
+    threshold: u32,
+}
 
 impl Engines {
     /// What all vCPUs of a machine share, for as long as there is the machine.
-    pub fn new(accelerator: &Accelerator, role: Role) -> Engines {
+    ///
+    /// # Errors
+    /// What the host does not give.
+    pub fn new(accelerator: &Accelerator, role: Role) -> Result<Engines, TranslatorError> {
         let compiles = match accelerator.kind {
             AcceleratorKind::Interp => false,
             AcceleratorKind::Jit => true,
             AcceleratorKind::Lockstep => role == Role::Follower,
         };
-        if compiles {
-            tracing::warn!("there is no compiler yet: the interpreter runs in its place");
+        let threshold = accelerator.threshold;
+        if !compiles {
+            return Ok(Engines { translator: None, threshold });
         }
-        Engines
+        let options = Options {
+            cache_bytes: accelerator.code_cache_bytes,
+            // What is compared is translated in the same order each time.
+            background: accelerator.kind == AcceleratorKind::Jit,
+            ..Options::default()
+        };
+        Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold })
     }
 
     /// The engine of a vCPU.
     pub fn engine(&self, vcpu: Vcpu) -> Engine {
-        Engine::new(vcpu)
+        match &self.translator {
+            Some(t) => Engine::with_translator(vcpu, t.clone(), self.threshold),
+            None => Engine::new(vcpu),
+        }
+    }
+
+    /// What the translator did, if there is one.
+    pub fn stats(&self) -> Option<TranslatorStats> {
+        self.translator.as_ref().map(|t| t.stats())
     }
 }
 

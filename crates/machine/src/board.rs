@@ -108,6 +108,9 @@ pub enum MachineError {
     /// Guest RAM.
     #[error(transparent)]
     Ram(#[from] RamError),
+    /// The translator.
+    #[error(transparent)]
+    Translator(#[from] jit::store::TranslatorError),
     /// More RAM than makes sense on this host.
     #[error(
         "guest RAM of {ram_bytes:#x} bytes ({} GiB): this host has {} GiB of memory and swap, and guest RAM can be at \
@@ -293,7 +296,7 @@ impl Machine {
             boot: Mutex::new(None),
         };
         let mut machine = Machine {
-            engines_maker: Engines::new(&config.accelerator, role),
+            engines_maker: Engines::new(&config.accelerator, role)?,
             follower: None,
             config,
             kernel,
@@ -382,6 +385,11 @@ impl Machine {
         if let Some(follower) = &mut self.follower {
             follower.disturbance = Some(Disturbance { count, change: Box::new(change) });
         }
+    }
+
+    /// Counters of the translator, if there is one.
+    pub fn translator_stats(&self) -> Option<jit::store::TranslatorStats> {
+        self.engines_maker.stats()
     }
 
     /// Counters of the follower in lockstep, which compiles.
