@@ -202,7 +202,7 @@ impl Engine {
                         self.hypercalls += 1;
                         return Some(EngineExit::Hypercall);
                     }
-                    if t.pieces {
+                    if t.pieces && !itself {
                         return None;
                     }
                 }

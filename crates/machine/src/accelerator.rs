@@ -70,6 +70,8 @@ pub(crate) enum Role {
 pub(crate) struct Engines {
     translator: Option<Arc<Translator>>,
     threshold: u32,
+    /// The engines come back after each region, to be compared.
+    pieces: bool,
 }
 
 impl Engines {
@@ -83,9 +85,9 @@ impl Engines {
             AcceleratorKind::Jit => true,
             AcceleratorKind::Lockstep => role == Role::Follower,
         };
-        let threshold = accelerator.threshold;
+        let (threshold, pieces) = (accelerator.threshold, role == Role::Follower);
         if !compiles {
-            return Ok(Engines { translator: None, threshold });
+            return Ok(Engines { translator: None, threshold, pieces });
         }
         let options = Options {
             cache_bytes: accelerator.code_cache_bytes,
@@ -93,15 +95,15 @@ impl Engines {
             background: accelerator.kind == AcceleratorKind::Jit,
             ..Options::default()
         };
-        Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold })
+        Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold, pieces })
     }
 
     /// The engine of a vCPU.
     pub fn engine(&self, vcpu: Vcpu) -> Engine {
-        match &self.translator {
-            Some(t) => Engine::with_translator(vcpu, t.clone(), self.threshold),
-            None => Engine::new(vcpu),
-        }
+        let Some(translator) = &self.translator else { return Engine::new(vcpu) };
+        let mut engine = Engine::with_translator(vcpu, translator.clone(), self.threshold);
+        engine.set_pieces(self.pieces);
+        engine
     }
 
     /// What the translator did, if there is one.
