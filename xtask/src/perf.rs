@@ -10,6 +10,7 @@ use crate::guests;
 use crate::run;
 
 mod facts;
+mod nice;
 mod plot;
 mod programs;
 mod report;

@@ -12,6 +12,7 @@ use crate::ci;
 use crate::emulator::{Boot, Emulator, Outcome};
 use crate::guests::{self, Fetched};
 use crate::paths;
+use crate::perf::nice::Niceness;
 use crate::perf::programs::{self, Programs};
 use crate::perf::results::{self, Sample};
 use crate::perf::rows::{
@@ -47,8 +48,8 @@ pub struct Options {
     /// The guest; `guest list` names them.
     #[arg(long, default_value = "debian-6.12")]
     guest: String,
-    /// Measure with another niceness, on a host that has other things to do; below 0 needs root.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..20))]
+    /// Measure with another niceness of process and session, on a host that has other things to do; below 0 needs root.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     nice: Option<i32>,
 }
 
@@ -88,10 +89,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
         began: Instant::now(),
     };
     // After the builds: all that is started from here inherits it.
-    if let Some(nice) = options.nice {
-        rustix::process::setpriority_process(None, nice)
-            .with_context(|| format!("cannot set niceness {nice} (below 0 needs root)"))?;
-    }
+    let _niceness = options.nice.map(Niceness::set).transpose()?;
     let (date, load_before) = (facts::date()?, facts::load()?);
     let measured = suite.measure();
     if suite.values.is_empty() {
