@@ -24,7 +24,7 @@ pub(crate) struct Translation {
 
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
-        stubs::prepare(v);
+        stubs::prepare(v, translator.deliver());
         Translation { translator, threshold, pieces: false }
     }
 

@@ -317,6 +317,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             fixed,
             tlb,
             guest,
+            mail,
+            called_away: self.function(STUBS, number::CALLED_AWAY as u32, 1),
             signatures,
         };
         let head = self.source.key.offset;
@@ -391,7 +393,10 @@ impl<'a, 'f> Builder<'a, 'f> {
         let on = self.blocks[&to];
         self.b.ins().brif(stop, out, &[], on, &[]);
         self.b.switch_to_block(out);
-        self.leave(env, to);
+        let nia = self.b.ins().iadd_imm_s(env.page, i64::from(to));
+        self.b.ins().store(env.state, nia, env.vcpu, NIA);
+        let budget = self.b.use_var(self.budget);
+        self.b.ins().return_call(env.called_away, &[budget]);
     }
 
     /// Goes to a place of the page from the block at `from`: a block of the region, or out of it.
@@ -454,13 +459,23 @@ impl<'a, 'f> Builder<'a, 'f> {
         e.flush();
         let last = block.places.last().map_or(offset, |p| p.offset);
         let (jump, context) = (e.jump, e.context);
-        if let Some(context) = context {
-            let [a, b, c] = context.operands.map(|o| e.value(o));
-            let f = e.leave_for(context.helper, block.places.last().map_or(offset, Place::next));
-            let budget = self.b.use_var(self.budget);
-            let stub = self.function(STUBS, number::CONTEXT as u32, 5);
-            self.b.ins().return_call(stub, &[budget, a, b, c, f]);
-            return Ok(());
+        match context {
+            Some(crate::emit::Context::Helper(helper, operands)) => {
+                let [a, b, c] = operands.map(|o| e.value(o));
+                let f = e.leave_for(helper, block.places.last().map_or(offset, Place::next));
+                let budget = self.b.use_var(self.budget);
+                let stub = self.function(STUBS, number::CONTEXT as u32, 5);
+                self.b.ins().return_call(stub, &[budget, a, b, c, f]);
+                return Ok(());
+            }
+            Some(crate::emit::Context::Stub(n, operands)) => {
+                let [a, b] = operands.map(|o| e.value(o));
+                let budget = self.b.use_var(self.budget);
+                let stub = self.function(STUBS, n as u32, 3);
+                self.b.ins().return_call(stub, &[budget, a, b]);
+                return Ok(());
+            }
+            None => {}
         }
         let Some(jump) = jump else {
             let local = e.local;

@@ -5,8 +5,9 @@
 //! helpers are taken to succeed; one that does not leaves the instruction before anything is written.
 
 use crate::dispatch;
+use crate::emit::{plain_spr, plain_to_read};
 use isa::{Insn, IsaLevel};
-use sem::{Fallible, Fence, Helper, Reg, Sem, Target, VecOp, Width, XerBit};
+use sem::{Fallible, Fence, Helper, Reg, Sem, Target, VecOp, Width, XerBit, system_helpers};
 use vcpu::context::mode;
 use vcpu::{R, Stop};
 
@@ -372,6 +373,26 @@ impl Sem for Recorder {
     fn context_call(&mut self, f: Fallible, a: (), b: (), c: ()) -> R {
         self.found.context = true;
         self.try_call(f, a, b, c)
+    }
+
+    fn set_msr(&mut self, v: (), mask: u64) -> R {
+        if mask == system_helpers::MTMSR_L1 {
+            // In line: neither the mode nor a context changes.
+            return Ok(());
+        }
+        self.context_call(system_helpers::set_msr, v, (), ())
+    }
+    fn read_spr(&mut self, n: u32, old: ()) -> R<()> {
+        if plain_to_read(n).is_some() && !self.problem_state() {
+            return Ok(());
+        }
+        self.try_call(system_helpers::read_spr, (), old, old)
+    }
+    fn write_spr(&mut self, n: u32, v: ()) -> R {
+        if plain_spr(n).is_some() && !self.problem_state() {
+            return Ok(());
+        }
+        self.context_call(system_helpers::write_spr, (), v, v)
     }
 }
 

@@ -7,18 +7,21 @@
 use crate::stubs::{number, stub_offset};
 use crate::{hooks, vector};
 use core::mem::offset_of;
-use cpu::State;
+use cpu::bits::msr;
+use cpu::state::Sprs;
+use cpu::{State, spr};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{
-    AliasRegion, BlockArg, InstBuilder, MemFlagsData, SigRef, Type, Value,
+    AliasRegion, BlockArg, FuncRef, InstBuilder, MemFlagsData, SigRef, Type, Value,
     types::{I8, I8X16, I16, I32, I64},
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::IsaLevel;
 use memory::tlb::{DATA_ENTRIES, TlbEntry};
-use sem::{Fallible, Fence, Helper, Lane, Reg, Sem, Target, VecOp, Width, XerBit};
+use sem::system_helpers as system;
+use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use std::collections::HashMap;
-use vcpu::context::mode;
+use vcpu::context::{PENDING_ALWAYS, PENDING_WITH_EE, mode};
 use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared, Translated};
 use vcpu::{R, Stop, Vcpu};
 
@@ -129,6 +132,10 @@ pub struct Env {
     pub tlb: MemFlagsData,
     /// Guest storage.
     pub guest: MemFlagsData,
+    /// The mailbox.
+    pub mail: MemFlagsData,
+    /// The stub for what calls the vCPU away.
+    pub called_away: FuncRef,
     /// Signatures of what is called.
     pub signatures: Signatures,
 }
@@ -162,6 +169,43 @@ pub struct At {
     pub ahead: u32,
 }
 
+impl At {
+    /// Offset of the next instruction.
+    pub fn next(&self) -> u16 {
+        self.offset + self.len
+    }
+}
+
+/// Place and type of special purpose register `n`, if privileged code reads and writes it as a plain field.
+pub fn plain_spr(n: u32) -> Option<(i32, Type)> {
+    const fn at(offset: usize) -> i32 {
+        state(offset_of!(State, spr) + offset)
+    }
+    Some(match n {
+        spr::SRR0 => (at(offset_of!(Sprs, srr0)), I64),
+        spr::SRR1 => (at(offset_of!(Sprs, srr1)), I64),
+        spr::DAR => (at(offset_of!(Sprs, dar)), I64),
+        spr::DSISR => (at(offset_of!(Sprs, dsisr)), I32),
+        spr::SPRG0..=spr::SPRG3 => (at(offset_of!(Sprs, sprg)) + 8 * (n - spr::SPRG0) as i32, I64),
+        spr::DSCR => (at(offset_of!(Sprs, dscr)), I64),
+        spr::CFAR => (CFAR, I64),
+        _ => return None,
+    })
+}
+
+/// Likewise, if it is read so.
+pub fn plain_to_read(n: u32) -> Option<(i32, Type)> {
+    const SPRS: usize = offset_of!(State, spr);
+    Some(match n {
+        spr::AMR => (state(SPRS + offset_of!(Sprs, amr)), I64),
+        spr::IAMR => (state(SPRS + offset_of!(Sprs, iamr)), I64),
+        spr::PPR => (state(SPRS + offset_of!(Sprs, ppr)), I64),
+        spr::FSCR => (state(SPRS + offset_of!(Sprs, fscr)), I64),
+        spr::PIDR => (state(SPRS + offset_of!(Sprs, pid)), I32),
+        _ => return plain_spr(n),
+    })
+}
+
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
@@ -184,13 +228,13 @@ pub struct Jump {
     pub target: Target<Long>,
 }
 
-/// What leaves the region for a helper that changes NIA or MSR.
+/// How an instruction that changes NIA or MSR leaves the region.
 #[derive(Debug, Clone, Copy)]
-pub struct Context {
-    /// Its operands.
-    pub operands: [Long; 3],
-    /// The helper.
-    pub helper: Fallible,
+pub enum Context {
+    /// For a helper, with its operands.
+    Helper(Fallible, [Long; 3]),
+    /// For a stub, with what it gets beside the budget.
+    Stub(usize, [Long; 2]),
 }
 
 /// A translator at one instruction.
@@ -208,7 +252,7 @@ pub struct Emit<'a, 'f> {
     pub ahead: Option<Ahead>,
     /// The instruction branches.
     pub jump: Option<Jump>,
-    /// The instruction leaves the region for a helper.
+    /// The instruction leaves the region for a helper or a stub.
     pub context: Option<Context>,
     /// It cannot be translated after all.
     pub refused: bool,
@@ -228,7 +272,7 @@ pub const NIA: i32 = state(offset_of!(State, nia));
 /// Offset of CFAR.
 pub const CFAR: i32 = state(offset_of!(State, cfar));
 const LR: i32 = state(offset_of!(State, lr));
-const TAR: i32 = state(offset_of!(State, spr) + offset_of!(cpu::state::Sprs, tar));
+const TAR: i32 = state(offset_of!(State, spr) + offset_of!(Sprs, tar));
 const CRF: i32 = state(offset_of!(State, crf));
 const fn translated(offset: usize) -> i32 {
     (offset_of!(Vcpu, translated) + offset) as i32
@@ -243,6 +287,8 @@ const COMPARED_AT: usize = offset_of!(Translated, compared);
 const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
 const CIA: i32 = offset_of!(Vcpu, cia) as i32;
 const AHEAD: i32 = offset_of!(Vcpu, ahead) as i32;
+const MSR: i32 = state(offset_of!(State, msr));
+const PENDING_MASK: i32 = offset_of!(Vcpu, pending_mask) as i32;
 const RESULT: i32 = offset_of!(Vcpu, result) as i32;
 const SETTLED: i64 = 0x8080_8080_8080_8080u64 as i64;
 
@@ -590,6 +636,41 @@ impl<'a, 'f> Emit<'a, 'f> {
         let callee = self.stub(number::TRY);
         self.b.ins().call_indirect(self.env.signatures.fallible, callee, &[v, a, b, c, f]);
         Long::V(self.load_state(I64, RESULT))
+    }
+
+    /// Leaves for what calls the vCPU away under `mask` (I32), if anything does, before the next instruction. The state in
+    /// memory is current then.
+    fn poll(&mut self, mask: Value) {
+        self.flush();
+        self.b.ins().sequence_point();
+        let word = self.load_fixed(vcpu::PENDING_OFFSET as i32);
+        let pending = self.b.ins().load(I32, self.env.mail, word, 0);
+        let calls = self.b.ins().band(pending, mask);
+        let (out, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(out);
+        self.b.ins().brif(calls, out, &[], on, &[]);
+        self.b.seal_block(out);
+        self.b.switch_to_block(out);
+        let page = self.load_state(I64, PAGE);
+        let nia = self.b.ins().iadd_imm_s(page, i64::from(self.at.next()));
+        self.store_state(nia, NIA);
+        // What follows in the block was counted.
+        let budget = self.b.use_var(self.env.budget);
+        let budget = self.b.ins().iadd_imm_s(budget, i64::from(self.at.ahead) - 1);
+        self.b.ins().return_call(self.env.called_away, &[budget]);
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+    }
+
+    /// Leaves for a stub that goes on elsewhere.
+    fn leave_by(&mut self, stub: usize, a: Long, b: Long) -> R {
+        self.context = Some(Context::Stub(stub, [a, b]));
+        Ok(())
+    }
+
+    /// Address of the next instruction.
+    fn next_address(&mut self) -> Long {
+        Long::V(self.address(u64::from(self.at.next())))
     }
 
     fn compare(&mut self, cc: IntCC, a: Long, b: Long) -> Bool {
@@ -1091,7 +1172,7 @@ impl Sem for Emit<'_, '_> {
         Ok(())
     }
     fn program(&mut self, cause: u64) -> R {
-        self.context = Some(Context { operands: [Long::K(cause), Long::K(0), Long::K(0)], helper: hooks::program });
+        self.context = Some(Context::Helper(hooks::program, [Long::K(cause), Long::K(0), Long::K(0)]));
         Err(Stop)
     }
 
@@ -1118,7 +1199,82 @@ impl Sem for Emit<'_, '_> {
         Ok(r)
     }
     fn context_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R {
-        self.context = Some(Context { operands: [a, b, c], helper: f });
+        self.context = Some(Context::Helper(f, [a, b, c]));
         Ok(())
+    }
+
+    fn system_call(&mut self, lev: u32) -> R {
+        match system::system_call_cause(self.env.level, lev.into()) {
+            Some(cause) => {
+                let next = self.next_address();
+                self.leave_by(number::SYSTEM_CALL, next, Long::K(cause))
+            }
+            None => self.context_call(system::system_call, Long::K(lev.into()), Long::K(0), Long::K(0)),
+        }
+    }
+    fn system_call_vectored(&mut self, level: u32) -> R {
+        let next = self.next_address();
+        self.leave_by(number::SYSTEM_CALL_VECTORED, next, Long::K(level.into()))
+    }
+    fn return_from(&mut self, what: ReturnFrom) -> R {
+        let stub = match what {
+            ReturnFrom::Interrupt => number::RFID,
+            ReturnFrom::SystemCallVectored => number::RFSCV,
+        };
+        let cia = self.cia();
+        self.leave_by(stub, cia, Long::K(0))
+    }
+    fn set_msr(&mut self, value: Long, mask: u64) -> R {
+        if mask != system::MTMSR_L1 {
+            let next = self.next_address();
+            let next = self.value(next);
+            self.store_state(next, NIA);
+            return self.leave_by(number::SET_MSR, value, Long::K(mask));
+        }
+        // Neither the mode nor a context depends on it.
+        let old = Long::V(self.load_state(I64, MSR));
+        let others = self.and(old, Long::K(!mask));
+        let these = self.and(value, Long::K(mask));
+        let new = self.or(others, these);
+        let new = self.value(new);
+        self.store_state(new, MSR);
+        let (with, without) = (Long::K(PENDING_WITH_EE.into()), Long::K(PENDING_ALWAYS.into()));
+        let enabled = self.and(value, Long::K(msr::EE));
+        let enabled = self.nonzero(enabled);
+        let pending = self.select(enabled, with, without);
+        let pending = self.value(pending);
+        let pending = self.b.ins().ireduce(I32, pending);
+        self.store_state(pending, PENDING_MASK);
+        if !matches!(enabled, Bool::K(false)) {
+            self.poll(pending);
+        }
+        Ok(())
+    }
+    fn read_spr(&mut self, n: u32, old: Long) -> R<Long> {
+        match plain_to_read(n).filter(|_| !self.problem_state()) {
+            Some((at, I32)) => Ok(Long::V(self.b.ins().uload32(self.env.state, self.env.vcpu, at))),
+            Some((at, ty)) => Ok(Long::V(self.load_state(ty, at))),
+            None => self.try_call(system::read_spr, Long::K(n.into()), old, old),
+        }
+    }
+    fn write_spr(&mut self, n: u32, v: Long) -> R {
+        match plain_spr(n).filter(|_| !self.problem_state()) {
+            Some((at, ty)) => {
+                let v = self.value(v);
+                let v = if ty == I64 { v } else { self.b.ins().ireduce(ty, v) };
+                self.store_state(v, at);
+                Ok(())
+            }
+            None if n == spr::AMR && !self.problem_state() => {
+                let next = self.next_address();
+                self.leave_by(number::SET_AMR, v, next)
+            }
+            None => self.context_call(system::write_spr, Long::K(n.into()), v, v),
+        }
+    }
+    fn synchronize(&mut self) {
+        // Code that was changed is dropped by mail.
+        let mask = self.load_state(I32, PENDING_MASK);
+        self.poll(mask);
     }
 }

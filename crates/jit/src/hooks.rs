@@ -2,8 +2,16 @@
 
 use memory::radix::Access;
 use sem::Fallible;
-use vcpu::translated::jump_index;
+use vcpu::context::PENDING_ALWAYS;
+use vcpu::raised::Raised;
 use vcpu::{Exit, Vcpu};
+
+/// [`context`]: back to the engine.
+const LEAVE: u32 = 0;
+/// [`context`]: on to NIA.
+pub const GO_ON: u32 = 1;
+/// [`context`]: the helper stopped.
+const STOPPED: u32 = 2;
 
 /// How an access is described in one number: size in bytes, store, offset of the instruction in its page, and how many
 /// instructions of its block were counted but are not retired, itself included.
@@ -26,48 +34,52 @@ pub extern "C" fn settle(v: &mut Vcpu) {
     v.settle_cr();
 }
 
-/// Runs a helper that changes NIA or MSR. Returns the code to go on with, or 0 to leave.
-pub extern "C" fn context(v: &mut Vcpu, a: u64, b: u64, c: u64, helper: Fallible) -> u64 {
+/// Runs a helper that changes NIA or MSR. Returns what comes next: [`LEAVE`], [`GO_ON`] or [`STOPPED`].
+pub extern "C" fn context(v: &mut Vcpu, a: u64, b: u64, c: u64, helper: Fallible) -> u32 {
     v.settle_cr();
-    if helper(v, a, b, c) {
+    if !helper(v, a, b, c) {
+        return STOPPED;
+    }
+    v.ahead = 0;
+    // The budget, and what calls away, are looked at where it goes on.
+    if v.code_events.is_empty() { GO_ON } else { LEAVE }
+}
+
+/// A helper or an access stopped. True if the interrupt in [`Vcpu::raised`] is to be taken; the vCPU leaves otherwise.
+pub extern "C" fn stopped(v: &mut Vcpu) -> bool {
+    if v.exit == Exit::Hypercall {
+        // An instruction that was retired.
         v.ahead = 0;
-        return resume(v);
+        return false;
     }
-    stopped(v)
+    v.exit = Exit::Next;
+    // What comes behind the instruction that stopped was not retired, nor was it.
+    v.budget += std::mem::take(&mut v.ahead);
+    take(v)
 }
 
-/// A helper or an access stopped: takes the interrupt. Returns the code to go on with, or 0 to leave.
-pub extern "C" fn stopped(v: &mut Vcpu) -> u64 {
-    match v.exit {
-        Exit::Interrupt(interrupt) => {
-            // What comes behind the instruction that stopped was not retired, nor was it; the interrupt counts as one.
-            v.budget += v.ahead - 1;
-            v.ahead = 0;
-            v.exit = Exit::Next;
-            v.translated.interrupts += 1;
-            v.take_interrupt(&interrupt);
-            resume(v)
-        }
-        // A hypercall is an instruction that was retired.
-        _ => {
-            v.ahead = 0;
-            0
-        }
+/// Something calls the vCPU away at the head of a block, where it may still retire instructions. True if that is an
+/// interrupt, in [`Vcpu::raised`] now; the vCPU leaves otherwise.
+pub extern "C" fn called_away(v: &mut Vcpu) -> bool {
+    // The engine's: mail may take away the code that runs, and whoever stops the vCPU wants its thread.
+    if v.mailbox().pending() & PENDING_ALWAYS != 0 {
+        return false;
     }
+    let Some(interrupt) = v.next_interrupt() else { return false };
+    v.raised = Raised::from(&interrupt);
+    take(v)
 }
 
-/// Code for NIA as the vCPU stands, or 0 if there is none or something else has to be done first.
-fn resume(v: &mut Vcpu) -> u64 {
-    if !v.code_events.is_empty() || v.budget < 0 || v.called_away() {
-        return 0;
+/// Counts the interrupt in [`Vcpu::raised`], as one instruction. True if generated code may go on behind it; else it is
+/// taken here.
+fn take(v: &mut Vcpu) -> bool {
+    v.budget -= 1;
+    v.translated.interrupts += 1;
+    let goes_on = v.code_events.is_empty();
+    if !goes_on {
+        v.take_raised();
     }
-    let nia = v.state.nia;
-    let jump = v.translated.jumps[jump_index(nia)];
-    if jump.ea == nia && jump.key == v.translated.jump_key[(nia >> 63) as usize] {
-        v.translated.page = nia & !memory::PAGE_OFFSET;
-        return jump.code;
-    }
-    0
+    goes_on
 }
 
 /// Probes `bytes` from `ea` for a load, or a store.

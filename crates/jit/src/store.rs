@@ -4,6 +4,7 @@
 use crate::arena::{Arena, ArenaError};
 use crate::blob::{Blob, Key, PAGE};
 use crate::compile::{CompileError, Compiler};
+use crate::deliver::{Deliver, DeliverError};
 use crate::perf::CodeNames;
 use crate::region::{Source, add_word};
 use memory::Memory;
@@ -47,6 +48,9 @@ pub enum TranslatorError {
     /// No code generator.
     #[error(transparent)]
     Compiler(#[from] CompileError),
+    /// No stubs for interrupts.
+    #[error(transparent)]
+    Deliver(&'static DeliverError),
     /// No thread.
     #[error("the host gives no thread to compile on: {0}; use -accel interp")]
     Thread(std::io::Error),
@@ -160,6 +164,7 @@ pub struct Translator {
     full: AtomicBool,
     counters: Arc<Counters>,
     compiler: Mutex<Compiler>,
+    deliver: &'static Deliver,
     thread: Option<JoinHandle<()>>,
     names: Option<Arc<CodeNames>>,
 }
@@ -232,9 +237,15 @@ impl Translator {
             full: AtomicBool::new(false),
             counters,
             compiler: Mutex::new(Compiler::new()?),
+            deliver: Deliver::get().map_err(TranslatorError::Deliver)?,
             thread,
             names: options.names.clone(),
         })
+    }
+
+    /// What takes interrupts, and returns from them, in generated code.
+    pub fn deliver(&self) -> &'static Deliver {
+        self.deliver
     }
 
     /// Where a region is entered, if there is one that holds for the page as it is.

@@ -5,6 +5,7 @@
 //! on so. Nothing else is live between regions: guest registers are in the state.
 #![allow(unsafe_code)] // assembly that keeps the conventions said here
 
+use crate::deliver::Deliver;
 use crate::hooks;
 use core::mem::offset_of;
 use vcpu::Vcpu;
@@ -31,6 +32,31 @@ pub mod number {
     pub const SETTLE: usize = 6;
     /// Calls a helper that can fail: (vCPU, three operands, its address). Comes back if it succeeded.
     pub const TRY: usize = 7;
+    /// The poll found that the budget is used up, or something that calls the vCPU away. NIA is settled.
+    pub const CALLED_AWAY: usize = 8;
+    /// System call interrupt: (budget, address to return to, cause bits for SRR1).
+    pub const SYSTEM_CALL: usize = 9;
+    /// System call vectored interrupt: (budget, address to return to, level).
+    pub const SYSTEM_CALL_VECTORED: usize = 10;
+    /// `rfid`: (budget, its address).
+    pub const RFID: usize = 11;
+    /// `rfscv`: (budget, its address).
+    pub const RFSCV: usize = 12;
+    /// Writes MSR: (budget, value, bits to write). NIA is settled.
+    pub const SET_MSR: usize = 13;
+    /// Privileged write of AMR: (budget, value, address to go on at).
+    pub const SET_AMR: usize = 14;
+}
+
+/// Places of generated functions in [`Translated::generated`]: those of [`Deliver`].
+mod function {
+    pub const DELIVER: usize = 0;
+    pub const SYSTEM_CALL: usize = 1;
+    pub const SYSTEM_CALL_VECTORED: usize = 2;
+    pub const RFID: usize = 3;
+    pub const RFSCV: usize = 4;
+    pub const SET_MSR: usize = 5;
+    pub const SET_AMR: usize = 6;
 }
 
 /// Byte offset of a stub's address from the vCPU.
@@ -45,6 +71,10 @@ const PAGE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, page);
 const KEY: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_key);
 const TABLE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_table);
 const HOST: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, host);
+const CIA: usize = offset_of!(Vcpu, cia);
+const INTERRUPTS: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, interrupts);
+const STAYED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stayed);
+const GENERATED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, generated);
 
 /// Runs generated code at `code` until it leaves.
 ///
@@ -101,42 +131,90 @@ unsafe extern "C" fn unlinked() {
     )
 }
 
-/// The jump cache, as [`vcpu::translated::jump_index`] says.
-#[unsafe(naked)]
-unsafe extern "C" fn jump() {
-    core::arch::naked_asm!(
-        "mov rcx, rsi",
-        "shr rcx, 63",
-        "mov rcx, [r15 + rcx * 8 + {key}]",
-        "mov rax, rsi",
-        "shr rax, 2",
-        "mov rdx, rax",
-        "shr rdx, 13",
-        "xor rax, rdx",
-        "and eax, {mask}",
-        "shl eax, 5",
-        "add rax, [r15 + {table}]",
-        "cmp rsi, [rax + {ea}]",
-        "jne 2f",
-        "cmp rcx, [rax + {entry_key}]",
-        "jne 2f",
-        "and rsi, -4096",
-        "mov [r15 + {page}], rsi",
-        "jmp qword ptr [rax + {code}]",
-        "2:",
-        "mov [r15 + {nia}], rsi",
-        "jmp {leave}",
-        key = const KEY,
-        mask = const JUMPS - 1,
-        table = const TABLE,
-        ea = const offset_of!(Jump, ea),
-        entry_key = const offset_of!(Jump, key),
-        code = const offset_of!(Jump, code),
-        page = const PAGE,
-        nia = const NIA,
-        leave = sym leave,
-    )
+/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it.
+macro_rules! jumping {
+    ($(#[$doc:meta])* $name:ident, $before:literal, $found:literal) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                $before,
+                "mov rcx, rsi",
+                "shr rcx, 63",
+                "mov rcx, [r15 + rcx * 8 + {key}]",
+                "mov rax, rsi",
+                "shr rax, 2",
+                "mov rdx, rax",
+                "shr rdx, 13",
+                "xor rax, rdx",
+                "and eax, {mask}",
+                "shl eax, 5",
+                "add rax, [r15 + {table}]",
+                "cmp rsi, [rax + {ea}]",
+                "jne 2f",
+                "cmp rcx, [rax + {entry_key}]",
+                "jne 2f",
+                "and rsi, -4096",
+                "mov [r15 + {page}], rsi",
+                $found,
+                "jmp qword ptr [rax + {code}]",
+                "2:",
+                "mov [r15 + {nia}], rsi",
+                "jmp {leave}",
+                "/* {stayed} */",
+                key = const KEY,
+                mask = const JUMPS - 1,
+                table = const TABLE,
+                ea = const offset_of!(Jump, ea),
+                entry_key = const offset_of!(Jump, key),
+                code = const offset_of!(Jump, code),
+                page = const PAGE,
+                nia = const NIA,
+                stayed = const STAYED,
+                leave = sym leave,
+            )
+        }
+    };
 }
+jumping!(
+    /// To the address in `rsi`.
+    jump, "", ""
+);
+jumping!(
+    /// To NIA, behind an interrupt or a return from one.
+    go_on, "mov rsi, [r15 + {nia}]", "inc qword ptr [r15 + {stayed}]"
+);
+
+/// A stub that calls a generated function, which sets NIA, with the operands that the stub got, and goes on there.
+macro_rules! calling {
+    ($name:ident, $function:ident, $before:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                $before,
+                // Kept by what is called.
+                "mov rbx, rdi",
+                "mov rdi, r15",
+                "call qword ptr [r15 + {function}]",
+                "mov rdi, rbx",
+                "jmp {go_on}",
+                "/* {interrupts} {cia} {nia} */",
+                function = const GENERATED + 8 * function::$function,
+                interrupts = const INTERRUPTS,
+                cia = const CIA,
+                nia = const NIA,
+                go_on = sym go_on,
+            )
+        }
+    };
+}
+calling!(deliver, DELIVER, "");
+calling!(system_call, SYSTEM_CALL, "inc qword ptr [r15 + {interrupts}]");
+calling!(system_call_vectored, SYSTEM_CALL_VECTORED, "inc qword ptr [r15 + {interrupts}]");
+calling!(rfid, RFID, "mov [r15 + {cia}], rsi");
+calling!(rfscv, RFSCV, "mov [r15 + {cia}], rsi");
+calling!(set_msr, SET_MSR, "");
+calling!(set_amr, SET_AMR, "mov [r15 + {nia}], rdx");
 
 #[unsafe(naked)]
 unsafe extern "C" fn context() {
@@ -145,11 +223,15 @@ unsafe extern "C" fn context() {
         "mov rdi, r15",
         "call {hook}",
         "mov rdi, [r15 + {budget}]",
-        "test rax, rax",
-        "jz {leave}",
-        "jmp rax",
+        "cmp eax, {on}",
+        "je {go_on}",
+        "ja {stopped}",
+        "jmp {leave}",
+        on = const hooks::GO_ON,
         budget = const BUDGET,
         hook = sym hooks::context,
+        go_on = sym go_on,
+        stopped = sym stopped,
         leave = sym leave,
     )
 }
@@ -162,12 +244,32 @@ unsafe extern "C" fn stopped() {
         "mov rdi, r15",
         "call {hook}",
         "mov rdi, [r15 + {budget}]",
-        "test rax, rax",
-        "jz {leave}",
-        "jmp rax",
+        "test al, al",
+        "jnz {deliver}",
+        "jmp {leave}",
         stack = const STACK,
         budget = const BUDGET,
         hook = sym hooks::stopped,
+        deliver = sym deliver,
+        leave = sym leave,
+    )
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn called_away() {
+    core::arch::naked_asm!(
+        "test rdi, rdi",
+        "jle {leave}",
+        "mov [r15 + {budget}], rdi",
+        "mov rdi, r15",
+        "call {hook}",
+        "mov rdi, [r15 + {budget}]",
+        "test al, al",
+        "jnz {deliver}",
+        "jmp {leave}",
+        budget = const BUDGET,
+        hook = sym hooks::called_away,
+        deliver = sym deliver,
         leave = sym leave,
     )
 }
@@ -275,9 +377,9 @@ unsafe extern "C" fn settle_general() {
     )
 }
 
-/// Readies a vCPU for generated code: addresses of stubs and helpers.
-pub fn prepare(v: &mut Vcpu) {
-    let stubs: [(usize, usize); 8] = [
+/// Readies a vCPU for generated code: addresses of stubs, of what they call, and of helpers.
+pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
+    let stubs: [(usize, usize); 15] = [
         (number::LEAVE, leave as *const () as usize),
         (number::JUMP, jump as *const () as usize),
         (number::UNLINKED, unlinked as *const () as usize),
@@ -286,9 +388,28 @@ pub fn prepare(v: &mut Vcpu) {
         (number::SLOW_VECTORS, slow_vectors as *const () as usize),
         (number::SETTLE, settle as *const () as usize),
         (number::TRY, try_helper as *const () as usize),
+        (number::CALLED_AWAY, called_away as *const () as usize),
+        (number::SYSTEM_CALL, system_call as *const () as usize),
+        (number::SYSTEM_CALL_VECTORED, system_call_vectored as *const () as usize),
+        (number::RFID, rfid as *const () as usize),
+        (number::RFSCV, rfscv as *const () as usize),
+        (number::SET_MSR, set_msr as *const () as usize),
+        (number::SET_AMR, set_amr as *const () as usize),
     ];
     for (n, address) in stubs {
         v.translated.stubs[n] = address;
+    }
+    let functions: [(usize, usize); 7] = [
+        (function::DELIVER, generated.deliver as usize),
+        (function::SYSTEM_CALL, generated.system_call as usize),
+        (function::SYSTEM_CALL_VECTORED, generated.system_call_vectored as usize),
+        (function::RFID, generated.rfid as usize),
+        (function::RFSCV, generated.rfscv as usize),
+        (function::SET_MSR, generated.set_msr as usize),
+        (function::SET_AMR, generated.set_amr as usize),
+    ];
+    for (n, address) in functions {
+        v.translated.generated[n] = address;
     }
     v.translated.helpers = helper_base();
 }

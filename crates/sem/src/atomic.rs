@@ -131,7 +131,7 @@ semantics! {
         Ok(())
     }
     isync(s, _i) {
-        s.fence(Fence::Light);
+        s.synchronize();
         Ok(())
     }
 }

@@ -107,6 +107,15 @@ pub enum XerBit {
     Ca32,
 }
 
+/// What a return from an interrupt takes NIA and MSR from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnFrom {
+    /// SRR0 and SRR1: `rfid`.
+    Interrupt,
+    /// LR and CTR: `rfscv`.
+    SystemCallVectored,
+}
+
 /// Where a branch goes.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<L> {
@@ -440,6 +449,67 @@ pub trait Sem: Sized {
     /// # Errors
     /// [`Stop`] if the helper raised an interrupt.
     fn context_call(&mut self, f: Fallible, a: Self::Long, b: Self::Long, c: Self::Long) -> R;
+
+    // --- interrupts, machine state ---
+    // What an engine does not do better is left to helpers. Only for rows that end a block.
+
+    /// `sc`.
+    ///
+    /// # Errors
+    /// [`Stop`], if the engine takes the interrupt elsewhere, or it is a hypercall.
+    fn system_call(&mut self, lev: u32) -> R {
+        let lev = self.long(lev.into());
+        self.context_call(system_helpers::system_call, lev, lev, lev)
+    }
+    /// `scv`.
+    ///
+    /// # Errors
+    /// [`Stop`], if the engine takes the interrupt elsewhere.
+    fn system_call_vectored(&mut self, level: u32) -> R {
+        let level = self.long(level.into());
+        self.context_call(system_helpers::system_call_vectored, level, level, level)
+    }
+    /// `rfid` or `rfscv`.
+    ///
+    /// # Errors
+    /// None so far.
+    fn return_from(&mut self, what: ReturnFrom) -> R {
+        let helper = match what {
+            ReturnFrom::Interrupt => system_helpers::rfid,
+            ReturnFrom::SystemCallVectored => system_helpers::rfscv,
+        };
+        let zero = self.long(0);
+        self.context_call(helper, zero, zero, zero)
+    }
+    /// Sets the bits of MSR under `mask`, within what the model has; an interrupt that is let in comes before the next
+    /// instruction.
+    ///
+    /// # Errors
+    /// None so far.
+    fn set_msr(&mut self, value: Self::Long, mask: u64) -> R {
+        let mask = self.long(mask);
+        self.context_call(system_helpers::set_msr, value, mask, mask)
+    }
+    /// Special purpose register `n`, or `old` if there is none and reading it is no interrupt.
+    ///
+    /// # Errors
+    /// [`Stop`] with a program or facility unavailable interrupt.
+    fn read_spr(&mut self, n: u32, old: Self::Long) -> R<Self::Long> {
+        let n = self.long(n.into());
+        self.try_call(system_helpers::read_spr, n, old, old)
+    }
+    /// Sets special purpose register `n`.
+    ///
+    /// # Errors
+    /// As [`Sem::read_spr`].
+    fn write_spr(&mut self, n: u32, v: Self::Long) -> R {
+        let n = self.long(n.into());
+        self.context_call(system_helpers::write_spr, n, v, v)
+    }
+    /// `isync`: what was done before holds for what is fetched from here on.
+    fn synchronize(&mut self) {
+        self.fence(Fence::Light);
+    }
 
     // --- derived ---
 

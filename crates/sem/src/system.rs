@@ -8,7 +8,7 @@
 use crate::helpers::semantics;
 use crate::storage::hypervisor_only;
 use crate::system_helpers as helper;
-use crate::{Fallible, Fields, R, Reg, Sem, XerBit};
+use crate::{Fallible, Fields, R, Reg, ReturnFrom, Sem, XerBit};
 use cpu::bits::xer;
 use cpu::spr;
 use isa::IsaLevel;
@@ -21,10 +21,10 @@ fn context<S: Sem>(s: &mut S, f: Fallible, operand: u64) -> R {
 }
 
 semantics! {
-    sc(s, i) { context(s, helper::system_call, i.lev().into()) }
-    scv(s, i) { context(s, helper::system_call_vectored, i.lev().into()) }
-    rfid(s, _i) { context(s, helper::rfid, 0) }
-    rfscv(s, _i) { context(s, helper::rfscv, 0) }
+    sc(s, i) { s.system_call(i.lev()) }
+    scv(s, i) { s.system_call_vectored(i.lev()) }
+    rfid(s, _i) { s.return_from(ReturnFrom::Interrupt) }
+    rfscv(s, _i) { s.return_from(ReturnFrom::SystemCallVectored) }
     rfebb(s, i) { context(s, helper::rfebb, i.s20().into()) }
     // Execution may resume for reasons of the implementation's own: at once.
     wait(_s, _i) { Ok(()) }
@@ -38,8 +38,7 @@ hypervisor_only! { hrfid stop doze nap sleep rvwinkle msgsnd msgclr msgsync }
 #[inline(always)]
 fn sets_msr<S: Sem>(s: &mut S, rs: usize, mask: u64) -> R {
     let v = s.gpr(rs);
-    let mask = s.long(mask);
-    s.context_call(helper::set_msr, v, mask, mask)
+    s.set_msr(v, mask)
 }
 
 semantics! {
@@ -97,9 +96,8 @@ fn read_spr<S: Sem, I: Fields>(s: &mut S, i: I, n: u32) -> R {
     } else if n == spr::XER {
         read_xer(s)
     } else {
-        let n = s.long(n.into());
         let old = s.gpr(i.rt());
-        s.try_call(helper::read_spr, n, old, old)?
+        s.read_spr(n, old)?
     };
     s.set_gpr(i.rt(), v);
     Ok(())
@@ -114,8 +112,7 @@ semantics! {
             s.set_reg(r, v);
             return Ok(());
         }
-        let n = s.long(i.spr().into());
-        s.context_call(helper::write_spr, n, v, v)
+        s.write_spr(i.spr(), v)
     }
 }
 

@@ -9,16 +9,21 @@ use vcpu::Exit;
 
 // --- system calls and returns ---
 
-/// `sc`. LEV=1 is a hypercall, from any state: the engine stops with [`Exit::Hypercall`] and NIA behind the
-/// instruction. Everything else is a system call; from 3.1 on SRR1 tells its LEV.
-pub extern "C" fn system_call(v: &mut Vcpu, lev: u64, _: u64, _: u64) -> bool {
+/// What the system call interrupt of an `sc` says in SRR1: from 3.1 on its LEV. `None` for LEV=1: that is a hypercall,
+/// from any state.
+pub fn system_call_cause(level: IsaLevel, lev: u64) -> Option<u64> {
     // Before 3.1 all bits of LEV but the last are reserved.
-    let lev = if v.model.level >= IsaLevel::V3_1 { lev } else { lev & 1 };
-    if lev == 1 {
+    let lev = if level >= IsaLevel::V3_1 { lev } else { lev & 1 };
+    (lev != 1).then_some((lev & 3) << 20)
+}
+
+/// `sc`. For a hypercall the engine stops with [`Exit::Hypercall`] and NIA behind the instruction.
+pub extern "C" fn system_call(v: &mut Vcpu, lev: u64, _: u64, _: u64) -> bool {
+    let Some(cause) = system_call_cause(v.model.level, lev) else {
         v.exit = Exit::Hypercall;
         return false;
-    }
-    let _: R = v.raise(Interrupt::new(Vector::SystemCall, v.state.nia).with_srr1((lev & 3) << 20));
+    };
+    let _: R = v.raise(Interrupt::new(Vector::SystemCall, v.state.nia).with_srr1(cause));
     false
 }
 

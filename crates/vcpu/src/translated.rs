@@ -61,10 +61,15 @@ pub struct Translated {
     pub data_tlb: *const memory::tlb::TlbEntry,
     /// Interrupts taken within generated code.
     pub interrupts: u64,
+    /// Of these, and of returns from interrupts and writes of MSR and AMR in stubs: those behind which generated code went
+    /// on without the engine.
+    pub stayed: u64,
     /// Operands of comparisons.
     pub compared: [Compared; 8],
     /// Addresses of stubs, by number.
-    pub stubs: [usize; 16],
+    pub stubs: [usize; 24],
+    /// Addresses of the functions that the stubs call for interrupts and returns, by number.
+    pub generated: [usize; 8],
 }
 
 impl Default for Translated {
@@ -74,6 +79,7 @@ impl Default for Translated {
             jump_table: jumps.as_ptr(),
             data_tlb: std::ptr::null(),
             interrupts: 0,
+            stayed: 0,
             page: 0,
             stack: 0,
             helpers: 0,
@@ -82,7 +88,8 @@ impl Default for Translated {
             jump_key: [0; 2],
             jumps,
             compared: [Compared::default(); 8],
-            stubs: [0; 16],
+            stubs: [0; 24],
+            generated: [0; 8],
         }
     }
 }
