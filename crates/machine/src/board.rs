@@ -1,25 +1,24 @@
 //! The board: built from a [`Config`], run until the guest or somebody outside ends it.
 
 use crate::accelerator::{Accelerator, AcceleratorKind, Engines, Role};
-use crate::difference::Difference;
-use crate::fdt::{Tree, TreeError, VioNode};
-use crate::layout::{Layout, LayoutError, Wanted, place};
-use crate::loader::{Endianness, Kernel, LoadError, read_initrd};
-use crate::lockstep::{self, Disturbance, Follower};
+use crate::error::MachineError;
+use crate::fdt::{Tree, VioNode};
+use crate::layout::{Layout, Wanted, place};
+use crate::loader::{Endianness, Kernel, read_initrd};
+use crate::lockstep::{self, Follower};
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
 use crate::twin::Outside;
 use cpu::CpuModel;
-use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics, XicsError};
+use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics};
 use engine::{Engine, EngineStats};
 use hypervisor::capability::{Cap, Capabilities};
-use hypervisor::{Hypervisor, RTAS_STUB, TableError, rtas_size_bytes};
-use memory::{Memory, RamError};
+use hypervisor::{Hypervisor, RTAS_STUB, rtas_size_bytes};
+use memory::Memory;
 use platform::{Console, Entropy, InterruptController, PaprDevice, Partition as _, StartRequest};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use thiserror::Error;
 use vcpu::Vcpu;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -37,7 +36,7 @@ const TREE_BYTES: u64 = 0x8000;
 const TREE_BYTES_PER_VCPU: u64 = 0x800;
 /// Host memory of which guest RAM can be this many times as large: pages that are never touched cost nothing, but what
 /// is kept for each of them does.
-const RAM_OVERCOMMIT: u64 = 16;
+pub(crate) const RAM_OVERCOMMIT: u64 = 16;
 
 /// What machine to build.
 pub struct Config {
@@ -83,83 +82,6 @@ pub struct Config {
     pub vcpu_observer: Arc<dyn vcpu::Observer>,
     /// Hears of hypercalls.
     pub hcall_observer: Option<Arc<dyn hypervisor::Observer>>,
-}
-
-/// Why a machine could not be built or run.
-#[derive(Debug, Error)]
-pub enum MachineError {
-    /// The processor has no radix translation.
-    #[error("-cpu {0}: it translates by hash tables only, which are not emulated yet; use power9 or power10")]
-    NeedsHash(&'static str),
-    /// The partition would have to look like a processor without radix translation.
-    #[error("max-cpu-compat below power9: such a guest translates by hash tables, which are not emulated yet")]
-    CompatNeedsHash,
-    /// Number of vCPUs.
-    #[error("{vcpus} vCPUs (at most {max_vcpus} later): a machine has 1 to {VCPUS_MAX}")]
-    Vcpus {
-        /// Number at the start.
-        vcpus: usize,
-        /// Largest number.
-        max_vcpus: usize,
-    },
-    /// Number of terminals.
-    #[error("{0} serial ports: a machine has at most {CONSOLES_MAX}")]
-    Consoles(usize),
-    /// Guest RAM.
-    #[error(transparent)]
-    Ram(#[from] RamError),
-    /// The translator.
-    #[error(transparent)]
-    Translator(#[from] jit::store::TranslatorError),
-    /// More RAM than makes sense on this host.
-    #[error(
-        "guest RAM of {ram_bytes:#x} bytes ({} GiB): this host has {} GiB of memory and swap, and guest RAM can be at \
-         most {RAM_OVERCOMMIT} times that; use a smaller -m",
-        *.ram_bytes >> 30, *.host_bytes >> 30
-    )]
-    AbsurdRam {
-        /// Size asked for.
-        ram_bytes: u64,
-        /// Memory and swap of the host.
-        host_bytes: u64,
-    },
-    /// Kernel or initrd.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// They do not fit.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// The tree.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// The tree is larger than the room that was kept for it.
-    #[error("the device tree has {found} bytes, and there is room for {room}; use a shorter -append")]
-    TreeSize {
-        /// Its size.
-        found: u64,
-        /// The room.
-        room: u64,
-    },
-    /// Interrupt controller.
-    #[error(transparent)]
-    Xics(#[from] XicsError),
-    /// Hypercall and RTAS tables.
-    #[error(transparent)]
-    Tables(#[from] TableError),
-    /// Lockstep of more than one vCPU.
-    #[error("-accel lockstep with {0} vCPUs: it compares machines of one vCPU each; use -smp 1")]
-    LockstepVcpus(usize),
-    /// Lockstep in real time.
-    #[error(
-        "-accel lockstep under the real clock: two machines never see the same time; use the virtual clock (-icount 0)"
-    )]
-    LockstepRealClock,
-    /// The two machines of a lockstep are not the same: a bug of this program.
-    #[error(transparent)]
-    Differ(#[from] Box<Difference>),
-    /// A bug of this program: the rest of the machine was stopped.
-    #[error("the thread of vCPU {0} panicked, see above; this is a bug of the emulator")]
-    VcpuPanicked(usize),
 }
 
 /// A `pseries` machine.
@@ -379,22 +301,9 @@ impl Machine {
         Ok(())
     }
 
-    /// In lockstep: changes the follower when it has executed `count` instructions since power-on, to see whether the
-    /// difference is found. Nothing in a machine without follower.
-    pub fn disturb_follower(&mut self, count: u64, change: impl FnOnce(&mut Vcpu) + Send + 'static) {
-        if let Some(follower) = &mut self.follower {
-            follower.disturbance = Some(Disturbance { count, change: Box::new(change) });
-        }
-    }
-
     /// Counters of the translator, if there is one.
     pub fn translator_stats(&self) -> Option<jit::store::TranslatorStats> {
         self.engines_maker.stats()
-    }
-
-    /// Counters of the follower in lockstep, which compiles.
-    pub fn follower_stats(&self) -> Option<EngineStats> {
-        self.follower.as_ref().map(|follower| follower.machine.stats())
     }
 
     /// State of the devices, each in a line.

@@ -8,6 +8,7 @@ mod accelerator;
 mod board;
 mod calling;
 mod difference;
+mod error;
 pub mod fdt;
 mod fdt_writer;
 pub mod layout;
@@ -20,7 +21,8 @@ mod shared;
 mod twin;
 
 pub use accelerator::{Accelerator, AcceleratorKind};
-pub use board::{CONSOLES_MAX, Config, Handle, Machine, MachineError, VCPUS_MAX};
+pub use board::{CONSOLES_MAX, Config, Handle, Machine, VCPUS_MAX};
 pub use difference::{Difference, Pair, Piece};
+pub use error::MachineError;
 pub use outside::HostEntropy;
 pub use shared::{End, Shared};

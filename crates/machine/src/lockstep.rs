@@ -3,12 +3,13 @@
 //! differ in is a mistake of one of them.
 
 use crate::accelerator::{LastRegion, PIECE_INSTRUCTIONS, Role, last_region};
-use crate::board::{Config, Machine, MachineError};
+use crate::board::{Config, Machine};
 use crate::difference::{Difference, Pair, Piece, doublewords, guest_code, registers};
+use crate::error::MachineError;
 use crate::run::{Runner, Turn};
 use crate::shared::{End, Ending};
 use crate::twin::{FOLLOWER, LEADER, Line, Noted, Outside, Random, Repeated};
-use engine::{Engine, EngineExit};
+use engine::{Engine, EngineExit, EngineStats};
 use memory::mail::pending;
 use platform::Partition as _;
 use std::sync::Arc;
@@ -70,6 +71,21 @@ pub(crate) fn build(config: Config) -> Result<Machine, MachineError> {
     let machine = Machine::build(follower, Role::Follower)?;
     leader.follower = Some(Box::new(Follower { machine, outside, disturbance: None, lines, random, ram_every }));
     Ok(leader)
+}
+
+impl Machine {
+    /// In lockstep: changes the follower when it has executed `count` instructions since power-on, to see whether the
+    /// difference is found. Nothing in a machine without follower.
+    pub fn disturb_follower(&mut self, count: u64, change: impl FnOnce(&mut Vcpu) + Send + 'static) {
+        if let Some(follower) = &mut self.follower {
+            follower.disturbance = Some(Disturbance { count, change: Box::new(change) });
+        }
+    }
+
+    /// Counters of the follower in lockstep, which compiles.
+    pub fn follower_stats(&self) -> Option<EngineStats> {
+        self.follower.as_ref().map(|follower| follower.machine.stats())
+    }
 }
 
 /// A machine's only vCPU.

@@ -205,8 +205,8 @@ fn a_register_is_found_at_its_count() {
         &format!("registers differ after {count} instructions, at {:#x}", BASE + LOOP + 4),
         "gpr25",
         "leader (interpreted)",
+        // What was executed last is in the piece, however long that is.
         "mulld r9,r9,r8",
-        "addic. r8,r8,-1",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
