@@ -86,7 +86,7 @@ impl Translation {
                 warm: [0; 16],
                 known: [0; 16],
             };
-            interpreter.warm(page, key.mode, (self.threshold / WARM_FRACTION).max(1), |offset, len| {
+            interpreter.warm(real, key.mode, (self.threshold / WARM_FRACTION).max(1), |offset, len| {
                 (0..len).map(|n| offset + 4 * n).for_each(|o| add_word(&mut source.warm, o));
             });
             add_word(&mut source.warm, key.offset);

@@ -69,6 +69,8 @@ pub struct Block {
     pub traced: Option<bool>,
     /// Times that it still has to run until it is reported as hot; 0: it was.
     pub heat: u32,
+    /// It ran often enough to become part of a region.
+    pub warm: bool,
     /// Where translated code for it is entered; 0: nowhere.
     pub code: u64,
 }
@@ -225,10 +227,15 @@ impl Blocks {
         }
     }
 
-    /// The blocks of a real page that were decoded for a mode.
-    pub fn of_page(&self, page: u64, mode: u32) -> impl Iterator<Item = &Block> {
+    /// Shows the blocks of a real page that were decoded for a mode to `f`.
+    pub fn change_page(&mut self, page: u64, mode: u32, mut f: impl FnMut(&mut Block)) {
         let ids = self.by_page.get(&page).map_or(&[][..], |ids| ids);
-        ids.iter().map(|id| self.get(*id)).filter(move |b| b.mode == mode)
+        for id in ids {
+            let b = &mut self.blocks[*id as usize];
+            if b.mode == mode {
+                f(b);
+            }
+        }
     }
 
     /// Forgets where translated code is.

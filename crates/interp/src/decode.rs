@@ -89,7 +89,16 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
     if wants_words {
         v.observer.block(ea, real, &words);
     }
-    Ok(Block { operations: operations.into_boxed_slice(), len, real, mode: v.mode, traced, heat: 0, code: 0 })
+    Ok(Block {
+        operations: operations.into_boxed_slice(),
+        len,
+        real,
+        mode: v.mode,
+        traced,
+        heat: 0,
+        warm: false,
+        code: 0,
+    })
 }
 
 /// Decodes one instruction: operation, what comes behind it, whether it is a branch.

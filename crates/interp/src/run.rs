@@ -22,6 +22,9 @@ pub enum Leave {
     Hot(u64),
 }
 
+/// Bytes around a block that are likely to become one region with it.
+const NEAR: u64 = 1024;
+
 /// Counters for `--stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -63,14 +66,20 @@ impl Interpreter {
         }
     }
 
-    /// Feeds the stretches of a real page that were run in `mode` at least `times` times to `f`: offset in bytes, and
-    /// length in instructions.
-    pub fn warm(&self, page: u64, mode: u32, times: u32, mut f: impl FnMut(u16, u16)) {
-        for b in self.blocks.of_page(page, mode) {
-            if self.threshold - b.heat.min(self.threshold) >= times {
+    /// The block at `real` is about to be translated for `mode`: feeds the stretches of its page that ran at least `times`
+    /// times to `f` (offset in bytes, and length in instructions). Blocks near it, which are likely to be part of the same
+    /// region, get as long again before they are reported themselves.
+    pub fn warm(&mut self, real: u64, mode: u32, times: u32, mut f: impl FnMut(u16, u16)) {
+        let threshold = self.threshold;
+        self.blocks.change_page(real >> memory::PAGE_SHIFT, mode, |b| {
+            b.warm |= threshold - b.heat.min(threshold) >= times;
+            if b.warm {
                 f((b.real & memory::PAGE_OFFSET) as u16, b.len as u16);
             }
-        }
+            if b.heat != 0 && b.real.abs_diff(real) < NEAR {
+                b.heat = threshold;
+            }
+        });
     }
 
     /// Acts on what the vCPU noted about code. Must be called before [`Interpreter::run`] whenever

@@ -21,8 +21,11 @@ use cranelift_codegen::{FinalizedRelocTarget, ir};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isa::{Any, Fields, Op};
 use sem::{Target, Width};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use vcpu::{PENDING_OFFSET, Vcpu};
+
+/// Cranelift's own optimisations: see docs/jit.md for what they cost and bring.
+const OPT: &str = "none";
 
 /// Names of what a region jumps to: another place of the page by its offset, or a stub by its number.
 const PLACES: u32 = 0;
@@ -68,7 +71,7 @@ impl Compiler {
         let host = |e: &dyn std::fmt::Display| CompileError::Host(e.to_string());
         let mut b = settings::builder();
         for (name, value) in [
-            ("opt_level", "speed"),
+            ("opt_level", OPT),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("enable_pinned_reg", "true"),
             ("preserve_frame_pointers", "true"),
@@ -252,13 +255,24 @@ struct Builder<'a, 'f> {
     known: HashMap<u16, Local>,
     links: HashMap<(u32, u32), FuncRef>,
     budget: cranelift_frontend::Variable,
+    /// Blocks that were translated, or are now: a way that leads to one of them may close a loop.
+    begun: HashSet<u16>,
 }
 
 impl<'a, 'f> Builder<'a, 'f> {
     fn new(mut b: FunctionBuilder<'f>, source: &'a Source, region: &'a Region) -> Self {
         let blocks = region.blocks.keys().map(|offset| (*offset, b.create_block())).collect();
         let budget = b.declare_var(I64);
-        Builder { b, source, region, blocks, known: HashMap::new(), links: HashMap::new(), budget }
+        Builder {
+            b,
+            source,
+            region,
+            blocks,
+            known: HashMap::new(),
+            links: HashMap::new(),
+            budget,
+            begun: HashSet::new(),
+        }
     }
 
     fn signature(&mut self, conv: CallConv, params: usize, returns: usize) -> ir::SigRef {
@@ -290,26 +304,28 @@ impl<'a, 'f> Builder<'a, 'f> {
         let budget = self.b.block_params(entry)[0];
         self.b.def_var(self.budget, budget);
         let vcpu = self.b.ins().get_pinned_reg(I64);
-        let page = self.b.ins().load(I64, fixed, vcpu, PAGE_AT);
-        let gpr = std::array::from_fn(|_| self.b.declare_var(I64));
-        let ctr = self.b.declare_var(I64);
-        let places = || self.region.blocks.values().flat_map(|b| &b.places);
-        let read = places().fold(0, |set, p| set | p.effects.gpr_read);
-        for (n, var) in gpr.iter().enumerate().filter(|(n, _)| read >> n & 1 != 0) {
-            let v = self.b.ins().load(I64, state, vcpu, gpr_offset(n));
-            self.b.def_var(*var, v);
-        }
-        if places().any(|p| p.effects.ctr_read) {
+        let (carried, carries_ctr) = self.carried();
+        let gpr = std::array::from_fn(|n| {
+            (carried >> n & 1 != 0).then(|| {
+                let var = self.b.declare_var(I64);
+                let v = self.b.ins().load(I64, state, vcpu, gpr_offset(n));
+                self.b.def_var(var, v);
+                var
+            })
+        });
+        let ctr = carries_ctr.then(|| {
+            let var = self.b.declare_var(I64);
             let v = self.b.ins().load(I64, state, vcpu, CTR);
-            self.b.def_var(ctr, v);
-        }
+            self.b.def_var(var, v);
+            var
+        });
+        let places = || self.region.blocks.values().flat_map(|b| &b.places);
         let vectors = places().any(|p| p.effects.vsr_read | p.effects.vsr_written != 0);
         let env = Env {
             mode: self.source.key.mode,
             level: self.source.level,
             vectors,
             vcpu,
-            page,
             gpr,
             ctr,
             budget: self.budget,
@@ -332,11 +348,37 @@ impl<'a, 'f> Builder<'a, 'f> {
         Ok(())
     }
 
+    /// Registers that go around a loop: written and read by blocks that can come again. The others are read from the
+    /// state wherever a block begins, which costs less than keeping them.
+    fn carried(&self) -> (u32, bool) {
+        let (mut read, mut written, mut ctr) = (0, 0, (false, false));
+        for (offset, block) in &self.region.blocks {
+            let mut seen = HashSet::new();
+            let mut work: Vec<u16> = block.successors().into_iter().flatten().collect();
+            while let Some(at) = work.pop() {
+                if seen.insert(at)
+                    && let Some(next) = self.region.blocks.get(&at)
+                {
+                    work.extend(next.successors().into_iter().flatten());
+                }
+            }
+            if seen.contains(offset) {
+                for e in block.places.iter().map(|p| &p.effects) {
+                    read |= e.gpr_read;
+                    written |= e.gpr_written;
+                    ctr.0 |= e.ctr_read;
+                    ctr.1 |= e.ctr_written;
+                }
+            }
+        }
+        (read & written, ctr.0 && ctr.1)
+    }
+
     /// Blocks in the order in which they are translated: a block that one way leads to comes behind the one that leads
     /// to it.
     fn order(&self) -> Vec<u16> {
         let mut order = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut work = vec![self.source.key.offset];
         while let Some(offset) = work.pop() {
             let Some(block) = self.region.blocks.get(&offset) else { continue };
@@ -366,9 +408,15 @@ impl<'a, 'f> Builder<'a, 'f> {
         f
     }
 
+    /// The effective address of a place, counted from the page.
+    fn address(&mut self, env: &Env, offset: i64) -> Value {
+        let page = self.b.ins().load(I64, env.state, env.vcpu, PAGE_AT);
+        self.b.ins().iadd_imm_s(page, offset)
+    }
+
     /// Leaves for the engine, to go on at `offset`.
     fn leave(&mut self, env: &Env, offset: u16) {
-        let nia = self.b.ins().iadd_imm_s(env.page, i64::from(offset));
+        let nia = self.address(env, i64::from(offset));
         self.b.ins().store(env.state, nia, env.vcpu, NIA);
         let budget = self.b.use_var(self.budget);
         let f = self.function(STUBS, number::LEAVE as u32, 1);
@@ -378,7 +426,7 @@ impl<'a, 'f> Builder<'a, 'f> {
     /// Leaves if the budget is used up or something calls the vCPU away; goes on at the block of `to` otherwise.
     fn poll(&mut self, env: &Env, mail: MemFlagsData, to: u16) {
         self.b.ins().sequence_point();
-        let word = self.b.ins().load(I64, env.fixed, env.vcpu, PENDING_OFFSET as i32);
+        let word = self.b.ins().load(I64, env.state, env.vcpu, PENDING_OFFSET as i32);
         let pending = self.b.ins().load(I32, mail, word, 0);
         let mask = self.b.ins().load(I32, env.state, env.vcpu, offset_of!(Vcpu, pending_mask) as i32);
         let calls = self.b.ins().band(pending, mask);
@@ -393,20 +441,20 @@ impl<'a, 'f> Builder<'a, 'f> {
         let on = self.blocks[&to];
         self.b.ins().brif(stop, out, &[], on, &[]);
         self.b.switch_to_block(out);
-        let nia = self.b.ins().iadd_imm_s(env.page, i64::from(to));
+        let nia = self.address(env, i64::from(to));
         self.b.ins().store(env.state, nia, env.vcpu, NIA);
         let budget = self.b.use_var(self.budget);
         self.b.ins().return_call(env.called_away, &[budget]);
     }
 
-    /// Goes to a place of the page from the block at `from`: a block of the region, or out of it.
-    fn go(&mut self, env: &Env, mail: MemFlagsData, from: u16, to: u16) {
+    /// Goes to a place of the page: a block of the region, or out of it.
+    fn go(&mut self, env: &Env, mail: MemFlagsData, to: u16) {
         if usize::from(to) >= PAGE {
-            let address = self.b.ins().iadd_imm_s(env.page, i64::from(to));
+            let address = self.address(env, i64::from(to));
             return self.go_to(address);
         }
         match self.blocks.get(&to).copied() {
-            Some(_) if to <= from => self.poll(env, mail, to),
+            Some(_) if self.begun.contains(&to) => self.poll(env, mail, to),
             Some(block) => {
                 self.b.ins().jump(block, &[]);
             }
@@ -427,6 +475,7 @@ impl<'a, 'f> Builder<'a, 'f> {
 
     fn block(&mut self, env: &Env, mail: MemFlagsData, offset: u16) -> Result<(), CompileError> {
         let block = &self.region.blocks[&offset];
+        self.begun.insert(offset);
         self.b.switch_to_block(self.blocks[&offset]);
         let count = block.places.len() as i64;
         let budget = self.b.use_var(self.budget);
@@ -488,7 +537,7 @@ impl<'a, 'f> Builder<'a, 'f> {
                 _ => block.places.last().map_or(offset, Place::next),
             };
             self.remember(next, local);
-            self.go(env, mail, offset, next);
+            self.go(env, mail, next);
             return Ok(());
         };
         let left = e_local(e);
@@ -511,34 +560,39 @@ impl<'a, 'f> Builder<'a, 'f> {
         jump: Jump,
         (local, condition, address): (Local, Option<Value>, Option<Value>),
     ) -> Result<(), CompileError> {
-        let from = block.places.first().map_or(last, |p| p.offset);
         let way = match (jump.target, address) {
             (Target::Relative(d), _) => {
                 let to = i64::from(last) + d;
-                if (0..PAGE as i64).contains(&to) {
-                    Way::Place(to as u16)
-                } else {
-                    Way::Address(self.b.ins().iadd_imm_s(env.page, to))
-                }
+                if (0..PAGE as i64).contains(&to) { Way::Place(to as u16) } else { Way::Address(self.address(env, to)) }
             }
             (_, Some(v)) => Way::Address(v),
             (_, None) => return Err(CompileError::Form("a branch without a target")),
         };
         if let Some(c) = condition {
-            let (taken, on) = (self.b.create_block(), self.b.create_block());
-            self.b.ins().brif(c, taken, &[], on, &[]);
-            self.b.switch_to_block(on);
             let next = block.places.last().map_or(last, Place::next);
             self.remember(next, local.clone());
-            self.go(env, mail, from, next);
+            let taken = self.b.create_block();
+            match self.blocks.get(&next) {
+                Some(on) if !self.begun.contains(&next) => {
+                    self.b.ins().brif(c, taken, &[], *on, &[]);
+                }
+                _ => {
+                    let on = self.b.create_block();
+                    self.b.ins().brif(c, taken, &[], on, &[]);
+                    self.b.seal_block(on);
+                    self.b.switch_to_block(on);
+                    self.go(env, mail, next);
+                }
+            }
+            self.b.seal_block(taken);
             self.b.switch_to_block(taken);
         }
-        let cfar = self.b.ins().iadd_imm_s(env.page, i64::from(last));
+        let cfar = self.address(env, i64::from(last));
         self.b.ins().store(env.state, cfar, env.vcpu, CFAR);
         match way {
             Way::Place(to) => {
                 self.remember(to, local);
-                self.go(env, mail, from, to);
+                self.go(env, mail, to);
             }
             Way::Address(v) => self.go_to(v),
         }

@@ -17,7 +17,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::IsaLevel;
-use memory::tlb::{DATA_ENTRIES, TlbEntry};
+use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use std::collections::HashMap;
@@ -41,6 +41,8 @@ pub enum Bool {
     K(bool),
     /// A value of type I8, 0 or 1.
     V(Value),
+    /// A comparison that nobody has made yet.
+    Compare(IntCC, Value, Value),
 }
 
 /// What is known of a condition register field.
@@ -59,10 +61,11 @@ enum Cr {
 /// What is known of registers beside the state in memory, within a run of code with one way in.
 #[derive(Debug, Clone)]
 pub struct Local {
-    /// General registers whose value is a constant.
-    constant: [Option<u64>; 32],
+    /// General registers.
+    gpr: [Option<Long>; 32],
     /// General registers that are not stored yet.
     dirty: u32,
+    ctr: Option<Long>,
     ctr_dirty: bool,
     lr: Option<Long>,
     lr_dirty: bool,
@@ -74,6 +77,8 @@ pub struct Local {
     pages: Vec<Page>,
     /// Sums of a value and a constant, by their value.
     sums: HashMap<Value, (Value, i64)>,
+    /// Constants of type I64.
+    constants: HashMap<i64, Value>,
 }
 
 /// Accesses over one base value from `low` to below `high` go to one page.
@@ -90,8 +95,9 @@ struct Page {
 impl Default for Local {
     fn default() -> Self {
         Local {
-            constant: [None; 32],
+            gpr: [None; 32],
             dirty: 0,
+            ctr: None,
             ctr_dirty: false,
             lr: None,
             lr_dirty: false,
@@ -101,6 +107,7 @@ impl Default for Local {
             vsr: HashMap::new(),
             pages: Vec::new(),
             sums: HashMap::new(),
+            constants: HashMap::new(),
         }
     }
 }
@@ -116,12 +123,10 @@ pub struct Env {
     pub vectors: bool,
     /// The vCPU's address.
     pub vcpu: Value,
-    /// Effective address of the page.
-    pub page: Value,
-    /// General registers.
-    pub gpr: [Variable; 32],
-    /// The count register.
-    pub ctr: Variable,
+    /// General registers that go around loops, as variables; the others are read from the state where a block begins.
+    pub gpr: [Option<Variable>; 32],
+    /// The count register, if it goes around a loop.
+    pub ctr: Option<Variable>,
     /// Instructions that may still be retired.
     pub budget: Variable,
     /// What generated code and helpers both access.
@@ -309,34 +314,12 @@ fn vsr_offset(n: usize) -> i32 {
 }
 
 macro_rules! folded {
-    ($name:ident, $value:ident, $imm:ident, |$x:ident, $y:ident| $fold:expr) => {
+    ($name:ident, $value:ident, |$x:ident, $y:ident| $fold:expr $(, $neutral:expr)?) => {
         fn $name(&mut self, a: Long, b: Long) -> Long {
             match (a, b) {
-                (Long::K($x), Long::K($y)) => Long::K($fold),
-                (Long::V(a), Long::K(b)) => Long::V(self.b.ins().$imm(a, b as i64)),
-                _ => {
-                    let (a, b) = (self.value(a), self.value(b));
-                    Long::V(self.b.ins().$value(a, b))
-                }
-            }
-        }
-    };
-    // Operands may change places.
-    ($name:ident, $value:ident, $imm:ident, commutes, |$x:ident, $y:ident| $fold:expr, $neutral:expr) => {
-        fn $name(&mut self, a: Long, b: Long) -> Long {
-            match (a, b) {
-                (Long::K($x), Long::K($y)) => Long::K($fold),
-                (a, Long::K(n)) | (Long::K(n), a) if n == $neutral => a,
-                (Long::V(a), Long::K(b)) | (Long::K(b), Long::V(a)) => Long::V(self.b.ins().$imm(a, b as i64)),
-                (Long::V(a), Long::V(b)) => Long::V(self.b.ins().$value(a, b)),
-            }
-        }
-    };
-    // No operation with a constant.
-    ($name:ident, $value:ident, |$x:ident, $y:ident| $fold:expr) => {
-        fn $name(&mut self, a: Long, b: Long) -> Long {
-            if let (Long::K($x), Long::K($y)) = (a, b) {
-                return Long::K($fold);
+                (Long::K($x), Long::K($y)) => return Long::K($fold),
+                $( (v, Long::K(n)) | (Long::K(n), v) if n == $neutral => return v, )?
+                _ => {}
             }
             let (a, b) = (self.value(a), self.value(b));
             Long::V(self.b.ins().$value(a, b))
@@ -354,10 +337,20 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.env.mode & bit != 0
     }
 
+    /// A constant.
+    fn k(&mut self, k: i64) -> Value {
+        if let Some(v) = self.local.constants.get(&k) {
+            return *v;
+        }
+        let v = self.b.ins().iconst(I64, k);
+        self.local.constants.insert(k, v);
+        v
+    }
+
     /// The value, as one of Cranelift's.
     pub fn value(&mut self, v: Long) -> Value {
         match v {
-            Long::K(k) => self.b.ins().iconst(I64, k as i64),
+            Long::K(k) => self.k(k as i64),
             Long::V(v) => v,
         }
     }
@@ -367,6 +360,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         match v {
             Bool::K(k) => self.b.ins().iconst(I8, i64::from(k)),
             Bool::V(v) => v,
+            Bool::Compare(cc, a, b) => self.b.ins().icmp(cc, a, b),
         }
     }
 
@@ -385,7 +379,9 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// Effective address of a place in the page.
     pub fn address(&mut self, offset: u64) -> Value {
-        self.b.ins().iadd_imm_s(self.env.page, offset as i64)
+        let page = self.load_state(I64, PAGE);
+        let offset = self.k(offset as i64);
+        self.b.ins().iadd(page, offset)
     }
 
     fn stub(&mut self, n: usize) -> Value {
@@ -395,7 +391,8 @@ impl<'a, 'f> Emit<'a, 'f> {
     fn helper(&mut self, address: usize) -> Value {
         let base = self.load_fixed(HELPERS);
         let distance = (address as u64).wrapping_sub(crate::stubs::helper_base());
-        self.b.ins().iadd_imm_s(base, distance as i64)
+        let distance = self.k(distance as i64);
+        self.b.ins().iadd(base, distance)
     }
 
     // --- the state in memory ---
@@ -405,11 +402,15 @@ impl<'a, 'f> Emit<'a, 'f> {
         while self.local.dirty != 0 {
             let n = self.local.dirty.trailing_zeros() as usize;
             self.local.dirty &= self.local.dirty - 1;
-            let v = self.b.use_var(self.env.gpr[n]);
-            self.store_state(v, gpr_offset(n));
+            if let Some(v) = self.local.gpr[n] {
+                let v = self.value(v);
+                self.store_state(v, gpr_offset(n));
+            }
         }
-        if std::mem::take(&mut self.local.ctr_dirty) {
-            let v = self.b.use_var(self.env.ctr);
+        if std::mem::take(&mut self.local.ctr_dirty)
+            && let Some(v) = self.local.ctr
+        {
+            let v = self.value(v);
             self.store_state(v, CTR);
         }
         if std::mem::take(&mut self.local.lr_dirty)
@@ -462,7 +463,8 @@ impl<'a, 'f> Emit<'a, 'f> {
             return;
         }
         let fields = self.load_state(I64, CRF);
-        let kept = self.b.ins().band_imm_s(fields, SETTLED);
+        let mask = self.k(SETTLED);
+        let kept = self.b.ins().band(fields, mask);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
         self.b.ins().brif(kept, cold, &[], on, &[]);
@@ -525,19 +527,20 @@ impl<'a, 'f> Emit<'a, 'f> {
     /// Looks `first` up in the TLB, for bytes up to `last`. Returns whether they are there, and the addend.
     fn look_up(&mut self, first: Value, last: Value, store: bool) -> (Value, Value) {
         let q = 8 * self.quadrant() as i32;
-        let mix = self.load_fixed(offset_of!(Vcpu, data_mix) as i32 + q);
-        let context = self.load_fixed(offset_of!(Vcpu, data_context) as i32 + q);
-        let entries = self.load_fixed(DATA_TLB);
-        let page = self.b.ins().ushr_imm_u(first, 12);
-        let index = self.b.ins().bxor(page, mix);
-        let index = self.b.ins().band_imm_s(index, DATA_ENTRIES as i64 - 1);
-        let scaled = self.b.ins().ishl_imm_u(index, size_of::<TlbEntry>().trailing_zeros() as i64);
-        let entry = self.b.ins().iadd(entries, scaled);
+        // Read where they are used, as operands of instructions: kept in registers they would cost more.
+        let (shift, mask, page) = (self.k(OFFSET_SHIFT.into()), self.k(OFFSET_MASK as i64), self.k(-4096));
+        let offset = self.b.ins().ushr(first, shift);
+        let offset = self.b.ins().band(offset, mask);
+        let mix = self.load_state(I64, offset_of!(Vcpu, data_mix) as i32 + q);
+        let offset = self.b.ins().bxor(offset, mix);
+        let entries = self.load_state(I64, DATA_TLB);
+        let entry = self.b.ins().iadd(offset, entries);
+        let want = self.b.ins().band(last, page);
+        let context = self.load_state(I64, offset_of!(Vcpu, data_context) as i32 + q);
+        let want = self.b.ins().bor(want, context);
         let tag_at = if store { offset_of!(TlbEntry, write) } else { offset_of!(TlbEntry, read) };
         let tag = self.b.ins().load(I64, self.env.tlb, entry, tag_at as i32);
-        let want = self.b.ins().band_imm_s(last, -4096);
-        let want = self.b.ins().bor(want, context);
-        let hit = self.b.ins().icmp(IntCC::Equal, tag, want);
+        let hit = self.b.ins().icmp(IntCC::Equal, want, tag);
         let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
         (hit, addend)
     }
@@ -554,10 +557,11 @@ impl<'a, 'f> Emit<'a, 'f> {
         // `ahead` counts from the register, which is the base plus this.
         let register = low - ahead.at;
         let (from, to) = (register + ahead.low, register + ahead.high);
-        let first = self.b.ins().iadd_imm_s(base, from);
-        let last = self.b.ins().iadd_imm_s(base, to - 1);
+        let (from_k, to_k) = (self.k(from), self.k(to - 1));
+        let first = self.b.ins().iadd(base, from_k);
+        let last = self.b.ins().iadd(base, to_k);
         let (hit, addend) = self.look_up(first, last, ahead.store || store);
-        let none = self.b.ins().iconst(I64, 0);
+        let none = self.k(0);
         let addend = self.b.ins().select(hit, addend, none);
         self.local.pages.push(Page { base, low: from, high: to, store: ahead.store || store, addend });
         Some(addend)
@@ -573,7 +577,12 @@ impl<'a, 'f> Emit<'a, 'f> {
         let (found, addend) = match known {
             Some(addend) => (addend, addend),
             None => {
-                let last = if size == 1 { ea } else { self.b.ins().iadd_imm_s(ea, i64::from(size) - 1) };
+                let last = if size == 1 {
+                    ea
+                } else {
+                    let more = self.k(i64::from(size) - 1);
+                    self.b.ins().iadd(ea, more)
+                };
                 self.look_up(ea, last, store)
             }
         };
@@ -594,6 +603,12 @@ impl<'a, 'f> Emit<'a, 'f> {
         host
     }
 
+    /// What `bswap` left of a value of `width` at the high end.
+    fn down(&mut self, v: Value, width: Width) -> Value {
+        let n = self.k(i64::from(64 - width.bits()));
+        self.b.ins().ushr(v, n)
+    }
+
     fn swapped(&self) -> bool {
         !self.has(mode::LE)
     }
@@ -604,7 +619,7 @@ impl<'a, 'f> Emit<'a, 'f> {
     fn settle_place(&mut self) {
         let cia = self.address(u64::from(self.at.offset));
         self.store_state(cia, CIA);
-        let ahead = self.b.ins().iconst(I64, i64::from(self.at.ahead));
+        let ahead = self.k(i64::from(self.at.ahead));
         self.store_state(ahead, AHEAD);
         let budget = self.b.use_var(self.env.budget);
         self.store_state(budget, BUDGET);
@@ -674,14 +689,10 @@ impl<'a, 'f> Emit<'a, 'f> {
     }
 
     fn compare(&mut self, cc: IntCC, a: Long, b: Long) -> Bool {
-        match (a, b) {
-            (Long::V(a), Long::K(k)) => Bool::V(self.b.ins().icmp_imm_s(cc, a, k as i64)),
-            (Long::K(k), Long::V(b)) => Bool::V(self.b.ins().icmp_imm_s(cc.swap_args(), b, k as i64)),
-            _ => {
-                let (a, b) = (self.value(a), self.value(b));
-                Bool::V(self.b.ins().icmp(cc, a, b))
-            }
-        }
+        // A constant stands on the right.
+        let (cc, a, b) = if matches!(a, Long::K(_)) { (cc.swap_args(), b, a) } else { (cc, a, b) };
+        let (a, b) = (self.value(a), self.value(b));
+        Bool::Compare(cc, a, b)
     }
 
     fn int_of(bits: u32) -> Type {
@@ -742,7 +753,8 @@ impl Sem for Emit<'_, '_> {
             (v, Long::K(0)) | (Long::K(0), v) => v,
             (Long::V(v), Long::K(k)) | (Long::K(k), Long::V(v)) => {
                 let (base, was) = self.local.sums.get(&v).copied().unwrap_or((v, 0));
-                let r = self.b.ins().iadd_imm_s(v, k as i64);
+                let constant = self.k(k as i64);
+                let r = self.b.ins().iadd(v, constant);
                 let sum = was.wrapping_add(k as i64);
                 if i32::try_from(sum).is_ok() {
                     self.local.sums.insert(r, (base, sum));
@@ -753,7 +765,7 @@ impl Sem for Emit<'_, '_> {
         }
     }
     folded!(sub, isub, |x, y| x.wrapping_sub(y));
-    folded!(mul, imul, imul_imm_s, commutes, |x, y| x.wrapping_mul(y), 1);
+    folded!(mul, imul, |x, y| x.wrapping_mul(y), 1);
     folded!(mulhu, umulhi, |x, y| ((u128::from(x) * u128::from(y)) >> 64) as u64);
     folded!(mulhs, smulhi, |x, y| ((i128::from(x as i64) * i128::from(y as i64)) >> 64) as u64);
     fn divu(&mut self, a: Long, b: Long) -> Long {
@@ -768,19 +780,19 @@ impl Sem for Emit<'_, '_> {
     fn rems(&mut self, a: Long, b: Long) -> Long {
         self.divide(a, b, true, true)
     }
-    folded!(and, band, band_imm_s, commutes, |x, y| x & y, u64::MAX);
-    folded!(or, bor, bor_imm_s, commutes, |x, y| x | y, 0);
-    folded!(xor, bxor, bxor_imm_s, commutes, |x, y| x ^ y, 0);
+    folded!(and, band, |x, y| x & y, u64::MAX);
+    folded!(or, bor, |x, y| x | y, 0);
+    folded!(xor, bxor, |x, y| x ^ y, 0);
     fn not(&mut self, a: Long) -> Long {
         match a {
             Long::K(k) => Long::K(!k),
             Long::V(v) => Long::V(self.b.ins().bnot(v)),
         }
     }
-    folded!(shl, ishl, ishl_imm_u, |x, y| x.wrapping_shl(y as u32));
-    folded!(shr, ushr, ushr_imm_u, |x, y| x.wrapping_shr(y as u32));
-    folded!(sar, sshr, sshr_imm_u, |x, y| (x as i64).wrapping_shr(y as u32) as u64);
-    folded!(rotl, rotl, rotl_imm_u, |x, y| x.rotate_left(y as u32 & 63));
+    folded!(shl, ishl, |x, y| x.wrapping_shl(y as u32));
+    folded!(shr, ushr, |x, y| x.wrapping_shr(y as u32));
+    folded!(sar, sshr, |x, y| (x as i64).wrapping_shr(y as u32) as u64);
+    folded!(rotl, rotl, |x, y| x.rotate_left(y as u32 & 63));
     fn rotl32(&mut self, a: Long, n: Long) -> Long {
         if let (Long::K(x), Long::K(n)) = (a, n) {
             return Long::K(u64::from((x as u32).rotate_left(n as u32 & 31)));
@@ -789,7 +801,10 @@ impl Sem for Emit<'_, '_> {
         let low = self.b.ins().ireduce(I32, a);
         let turned = match n {
             Long::K(n) if n & 31 == 0 => low,
-            Long::K(n) => self.b.ins().rotl_imm_u(low, (n & 31) as i64),
+            Long::K(n) => {
+                let n = self.k((n & 31) as i64);
+                self.b.ins().rotl(low, n)
+            }
             Long::V(n) => {
                 let n = self.b.ins().ireduce(I32, n);
                 self.b.ins().rotl(low, n)
@@ -857,14 +872,20 @@ impl Sem for Emit<'_, '_> {
         match (a, b) {
             (Bool::K(false), _) | (_, Bool::K(false)) => Bool::K(false),
             (Bool::K(true), x) | (x, Bool::K(true)) => x,
-            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().band(a, b)),
+            (a, b) => {
+                let (a, b) = (self.truth(a), self.truth(b));
+                Bool::V(self.b.ins().band(a, b))
+            }
         }
     }
     fn either(&mut self, a: Bool, b: Bool) -> Bool {
         match (a, b) {
             (Bool::K(true), _) | (_, Bool::K(true)) => Bool::K(true),
             (Bool::K(false), x) | (x, Bool::K(false)) => x,
-            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().bor(a, b)),
+            (a, b) => {
+                let (a, b) = (self.truth(a), self.truth(b));
+                Bool::V(self.b.ins().bor(a, b))
+            }
         }
     }
     fn differ(&mut self, a: Bool, b: Bool) -> Bool {
@@ -872,21 +893,29 @@ impl Sem for Emit<'_, '_> {
             (Bool::K(a), Bool::K(b)) => Bool::K(a != b),
             (Bool::K(false), x) | (x, Bool::K(false)) => x,
             (Bool::K(true), x) | (x, Bool::K(true)) => self.is_not(x),
-            (Bool::V(a), Bool::V(b)) => Bool::V(self.b.ins().bxor(a, b)),
+            (a, b) => {
+                let (a, b) = (self.truth(a), self.truth(b));
+                Bool::V(self.b.ins().bxor(a, b))
+            }
         }
     }
     fn is_not(&mut self, a: Bool) -> Bool {
         match a {
             Bool::K(k) => Bool::K(!k),
-            Bool::V(v) => Bool::V(self.b.ins().icmp_imm_s(IntCC::Equal, v, 0)),
+            Bool::Compare(cc, a, b) => Bool::Compare(cc.complement(), a, b),
+            Bool::V(v) => {
+                let one = self.b.ins().iconst(I8, 1);
+                Bool::V(self.b.ins().bxor(v, one))
+            }
         }
     }
     fn select(&mut self, c: Bool, a: Long, b: Long) -> Long {
         match c {
             Bool::K(true) => a,
             Bool::K(false) => b,
-            Bool::V(c) => {
+            c => {
                 let (a, b) = (self.value(a), self.value(b));
+                let c = self.truth(c);
                 Long::V(self.b.ins().select(c, a, b))
             }
         }
@@ -894,7 +923,10 @@ impl Sem for Emit<'_, '_> {
     fn one_if(&mut self, b: Bool) -> Long {
         match b {
             Bool::K(k) => Long::K(k.into()),
-            Bool::V(v) => Long::V(self.b.ins().uextend(I64, v)),
+            v => {
+                let v = self.truth(v);
+                Long::V(self.b.ins().uextend(I64, v))
+            }
         }
     }
     fn if_(&mut self, _: Bool, _: impl FnOnce(&mut Self) -> R) -> R {
@@ -904,19 +936,23 @@ impl Sem for Emit<'_, '_> {
     }
 
     fn gpr(&mut self, n: usize) -> Long {
-        match self.local.constant[n] {
-            Some(k) => Long::K(k),
-            None => Long::V(self.b.use_var(self.env.gpr[n])),
+        if let Some(v) = self.local.gpr[n] {
+            return v;
         }
+        let v = Long::V(match self.env.gpr[n] {
+            Some(var) => self.b.use_var(var),
+            None => self.load_state(I64, gpr_offset(n)),
+        });
+        self.local.gpr[n] = Some(v);
+        v
     }
     fn set_gpr(&mut self, n: usize, v: Long) {
-        self.local.constant[n] = match v {
-            Long::K(k) => Some(k),
-            Long::V(_) => None,
-        };
-        let v = self.value(v);
-        self.b.def_var(self.env.gpr[n], v);
+        self.local.gpr[n] = Some(v);
         self.local.dirty |= 1 << n;
+        if let Some(var) = self.env.gpr[n] {
+            let v = self.value(v);
+            self.b.def_var(var, v);
+        }
     }
     fn reg(&mut self, r: Reg) -> Long {
         match r {
@@ -928,7 +964,17 @@ impl Sem for Emit<'_, '_> {
                     v
                 }
             },
-            Reg::Ctr => Long::V(self.b.use_var(self.env.ctr)),
+            Reg::Ctr => {
+                if let Some(v) = self.local.ctr {
+                    return v;
+                }
+                let v = Long::V(match self.env.ctr {
+                    Some(var) => self.b.use_var(var),
+                    None => self.load_state(I64, CTR),
+                });
+                self.local.ctr = Some(v);
+                v
+            }
             Reg::Tar => Long::V(self.load_state(I64, TAR)),
         }
     }
@@ -939,9 +985,12 @@ impl Sem for Emit<'_, '_> {
                 self.local.lr_dirty = true;
             }
             Reg::Ctr => {
-                let v = self.value(v);
-                self.b.def_var(self.env.ctr, v);
+                self.local.ctr = Some(v);
                 self.local.ctr_dirty = true;
+                if let Some(var) = self.env.ctr {
+                    let v = self.value(v);
+                    self.b.def_var(var, v);
+                }
             }
             Reg::Tar => {
                 let v = self.value(v);
@@ -984,13 +1033,14 @@ impl Sem for Emit<'_, '_> {
             };
         }
         let field = self.field(n >> 2);
-        let bit = self.b.ins().band_imm_s(field, 8 >> (n & 3));
-        Bool::V(self.b.ins().icmp_imm_s(IntCC::NotEqual, bit, 0))
+        let (mask, zero) = (self.k(8 >> (n & 3)), self.k(0));
+        let bit = self.b.ins().band(field, mask);
+        Bool::Compare(IntCC::NotEqual, bit, zero)
     }
     fn set_cr_bit(&mut self, n: usize, v: Bool) {
         let field = self.field(n >> 2);
-        let mask = 8i64 >> (n & 3);
-        let rest = self.b.ins().band_imm_s(field, !mask);
+        let mask = self.k(!(8i64 >> (n & 3)));
+        let rest = self.b.ins().band(field, mask);
         let bit = self.one_if(v);
         let bit = self.shl(bit, Long::K(3 - (n as u64 & 3)));
         let bit = self.value(bit);
@@ -1080,7 +1130,7 @@ impl Sem for Emit<'_, '_> {
         let v = self.b.ins().bswap(v);
         Ok(Long::V(match width {
             Width::Double => v,
-            _ => self.b.ins().ushr_imm_u(v, i64::from(64 - width.bits())),
+            _ => self.down(v, width),
         }))
     }
     fn store(&mut self, ea: Long, width: Width, v: Long) -> R {
@@ -1088,7 +1138,7 @@ impl Sem for Emit<'_, '_> {
         if self.swapped() && width != Width::Byte {
             v = self.b.ins().bswap(v);
             if width != Width::Double {
-                v = self.b.ins().ushr_imm_u(v, i64::from(64 - width.bits()));
+                v = self.down(v, width);
             }
         }
         let host = self.host(ea, width.bytes(), Some(v));
@@ -1130,7 +1180,8 @@ impl Sem for Emit<'_, '_> {
             Fence::Full => {
                 // A locked operation on the stack's line is the cheapest full barrier of the host.
                 let zero = self.b.ins().iconst(I32, 0);
-                let at = self.b.ins().iadd_imm_s(self.env.vcpu, i64::from(BOUNCE));
+                let bounce = self.k(BOUNCE.into());
+                let at = self.b.ins().iadd(self.env.vcpu, bounce);
                 self.b.ins().atomic_rmw(I32, self.env.state, cranelift_codegen::ir::AtomicRmwOp::Add, at, zero);
                 self.b.ins().sequence_point();
             }
@@ -1157,15 +1208,19 @@ impl Sem for Emit<'_, '_> {
         let c = match c {
             Bool::K(false) => return Ok(()),
             Bool::K(true) => return self.program(cause),
-            Bool::V(c) => c,
+            c => c,
         };
         self.flush();
+        let c = self.truth(c);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
         self.b.ins().brif(c, cold, &[], on, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
+        // Constants made there are not known behind it.
+        let constants = self.local.constants.clone();
         self.fallible_call(hooks::program, Long::K(cause), Long::K(0), Long::K(0));
+        self.local.constants = constants;
         self.b.ins().jump(on, &[]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);

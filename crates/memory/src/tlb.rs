@@ -82,10 +82,29 @@ pub struct Tlb {
     pub stats: TlbStats,
 }
 
-/// Spreads context ids over the index, so that processes do not evict each other.
+/// log2 of the bytes of an entry.
+const ENTRY_SHIFT: u32 = size_of::<TlbEntry>().trailing_zeros();
+
+/// From an effective address, shifted right by [`OFFSET_SHIFT`], the bits that are the offset of its entry in bytes,
+/// before the context's share.
+pub const OFFSET_MASK: u64 = (DATA_ENTRIES as u64 - 1) << ENTRY_SHIFT;
+/// See [`OFFSET_MASK`].
+pub const OFFSET_SHIFT: u32 = PAGE_SHIFT as u32 - ENTRY_SHIFT;
+
+/// Spreads context ids over the data TLB, so that processes do not evict each other: what is to be combined by exclusive
+/// or with the offset of an entry in bytes.
 #[inline(always)]
 pub const fn mix(context: u64) -> u64 {
+    (spread(context) << ENTRY_SHIFT) & OFFSET_MASK
+}
+
+const fn spread(context: u64) -> u64 {
     (context >> 3).wrapping_mul(0x25) ^ (context & 7).wrapping_mul(0x200)
+}
+
+#[inline(always)]
+const fn index(page: u64, context: u64) -> usize {
+    (page ^ spread(context)) as usize
 }
 
 impl Default for Tlb {
@@ -130,20 +149,20 @@ impl Tlb {
     /// The data entry that an access to `ea` in `context` would use.
     #[inline(always)]
     pub fn entry(&self, ea: u64, context: u64) -> &TlbEntry {
-        &self.data[((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (DATA_ENTRIES - 1)]
+        self.entry_mixed(ea, mix(context))
     }
 
     /// As [`Tlb::entry`], with [`mix`] of the context at hand.
     #[inline(always)]
     pub fn entry_mixed(&self, ea: u64, mixed: u64) -> &TlbEntry {
-        &self.data[((ea >> PAGE_SHIFT) ^ mixed) as usize & (DATA_ENTRIES - 1)]
+        &self.data[(((ea >> OFFSET_SHIFT) ^ mixed) & OFFSET_MASK) as usize >> ENTRY_SHIFT]
     }
 
     /// Enters a translation. `addend` is host page minus effective page.
     pub fn fill(&mut self, ea: u64, context: u64, read: bool, write: bool, addend: u64, real: u64) {
         self.stats.fills += 1;
         let tag = ea & !PAGE_OFFSET | context;
-        let index = ((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (DATA_ENTRIES - 1);
+        let index = index(ea >> PAGE_SHIFT, context) & (DATA_ENTRIES - 1);
         self.data[index] = TlbEntry {
             read: if read { tag } else { INVALID },
             // A page that may be written but not read is not entered for stores: a check of the write tag stands for both.
@@ -156,14 +175,14 @@ impl Tlb {
     /// Real page address of an instruction fetch, if cached.
     #[inline(always)]
     pub fn fetch(&self, ea: u64, context: u64) -> Option<u64> {
-        let e = &self.fetch[((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (FETCH_ENTRIES - 1)];
+        let e = &self.fetch[index(ea >> PAGE_SHIFT, context) & (FETCH_ENTRIES - 1)];
         (e.tag == ea & !PAGE_OFFSET | context).then_some(e.real)
     }
 
     /// Enters a translation of instruction fetches.
     pub fn fill_fetch(&mut self, ea: u64, context: u64, real: u64) {
         self.stats.fills += 1;
-        let index = ((ea >> PAGE_SHIFT) ^ mix(context)) as usize & (FETCH_ENTRIES - 1);
+        let index = index(ea >> PAGE_SHIFT, context) & (FETCH_ENTRIES - 1);
         self.fetch[index] = FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
     }
 
@@ -207,7 +226,7 @@ impl Tlb {
             for n in 0..1u64 << (shift.max(PAGE_SHIFT) - PAGE_SHIFT) {
                 let page = (first >> PAGE_SHIFT) + n;
                 for k in 0..kind::COUNT {
-                    let index = (page ^ mix(base + k)) as usize;
+                    let index = index(page, base + k);
                     let e = &mut self.data[index & (DATA_ENTRIES - 1)];
                     if matches(e.read) || matches(e.write) {
                         *e = EMPTY;
