@@ -36,6 +36,8 @@ pub struct EngineStats {
     pub retired: u64,
     /// Interrupts taken.
     pub interrupts: u64,
+    /// Times that translated code went on behind an interrupt, a return from one, or a change of MSR without the engine.
+    pub stayed: u64,
     /// Hypercalls.
     pub hypercalls: u64,
     /// Blocks decoded by the interpreter.
@@ -55,6 +57,7 @@ impl EngineStats {
     pub fn add(&mut self, o: &EngineStats) {
         self.retired += o.retired;
         self.interrupts += o.interrupts;
+        self.stayed += o.stayed;
         self.hypercalls += o.hypercalls;
         self.blocks_decoded += o.blocks_decoded;
         self.block_lookups += o.block_lookups;
@@ -68,6 +71,7 @@ impl fmt::Display for EngineStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "retired instructions: {}", self.retired)?;
         writeln!(f, "interrupts taken: {}", self.interrupts)?;
+        writeln!(f, "interrupts and returns without the engine: {}", self.stayed)?;
         writeln!(f, "hypercalls: {}", self.hypercalls)?;
         writeln!(f, "blocks decoded: {}", self.blocks_decoded)?;
         writeln!(f, "block look-ups by real address: {}", self.block_lookups)?;
@@ -136,6 +140,7 @@ impl Engine {
         EngineStats {
             retired: self.retired,
             interrupts: self.interrupts + self.vcpu.translated.interrupts,
+            stayed: self.vcpu.translated.stayed,
             hypercalls: self.hypercalls,
             blocks_decoded: i.decoded,
             block_lookups: i.lookups,

@@ -181,7 +181,7 @@ jumping!(
     jump, "", ""
 );
 jumping!(
-    /// To NIA, behind an interrupt or a return from one.
+    /// To NIA, behind an interrupt or whatever else sets NIA or MSR.
     go_on, "mov rsi, [r15 + {nia}]", "inc qword ptr [r15 + {stayed}]"
 );
 

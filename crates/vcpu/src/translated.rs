@@ -61,8 +61,8 @@ pub struct Translated {
     pub data_tlb: *const memory::tlb::TlbEntry,
     /// Interrupts taken within generated code.
     pub interrupts: u64,
-    /// Of these, and of returns from interrupts and writes of MSR and AMR in stubs: those behind which generated code went
-    /// on without the engine.
+    /// Times that generated code went on, without the engine, behind an interrupt, a return from one, or something else
+    /// that may set NIA or MSR.
     pub stayed: u64,
     /// Operands of comparisons.
     pub compared: [Compared; 8],

@@ -1,6 +1,8 @@
 //! Small bare-metal programs on the engine: interrupts at every AIL, translation, changing code,
 //! watchpoints, tracing, time, and two vCPUs on one word of memory.
 
+mod stays;
+
 use cpu::bits::{dawrx, dsisr, fscr, lpcr, msr, srr1};
 use cpu::model::{POWER9, POWER10};
 use cpu::{CpuModel, Delivery, Interrupt, Vector};
@@ -60,12 +62,16 @@ impl Bench {
     }
 
     fn engine(&self, index: usize) -> Engine {
-        let mut v = Vcpu::new(index, self.model, self.memory.clone(), self.clock.clone(), self.log.clone());
+        self.engine_as(index, super::TRANSLATED, self.log.clone())
+    }
+
+    fn engine_as(&self, index: usize, translated: bool, observer: Arc<dyn Observer>) -> Engine {
+        let mut v = Vcpu::new(index, self.model, self.memory.clone(), self.clock.clone(), observer);
         self.memory.hub().mailbox(index).set_quiet(false);
         v.state.nia = CODE;
         v.set_lpcr(v.state.lpcr | lpcr::ILE);
         v.set_msr(ON);
-        if super::TRANSLATED {
+        if translated {
             // At once, and everything.
             let options = jit::store::Options { background: false, cache_bytes: 8 << 20, ..Default::default() };
             return Engine::with_translator(
