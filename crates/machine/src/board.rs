@@ -301,9 +301,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Counters of the translator, if there is one.
+    /// Counters of the translator, if there is one; in lockstep it is the follower's.
     pub fn translator_stats(&self) -> Option<jit::store::TranslatorStats> {
-        self.engines_maker.stats()
+        self.engines_maker.stats().or_else(|| self.follower.as_ref()?.machine.translator_stats())
     }
 
     /// State of the devices, each in a line.
