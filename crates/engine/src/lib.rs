@@ -50,6 +50,8 @@ pub struct EngineStats {
     pub tlb_page_invalidations: u64,
     /// Invalidations of a process or of everything.
     pub tlb_process_invalidations: u64,
+    /// Times that translated code was entered.
+    pub entries: u64,
 }
 
 impl EngineStats {
@@ -64,6 +66,7 @@ impl EngineStats {
         self.tlb_fills += o.tlb_fills;
         self.tlb_page_invalidations += o.tlb_page_invalidations;
         self.tlb_process_invalidations += o.tlb_process_invalidations;
+        self.entries += o.entries;
     }
 }
 
@@ -77,7 +80,8 @@ impl fmt::Display for EngineStats {
         writeln!(f, "block look-ups by real address: {}", self.block_lookups)?;
         writeln!(f, "TLB fills: {}", self.tlb_fills)?;
         writeln!(f, "TLB page invalidations: {}", self.tlb_page_invalidations)?;
-        write!(f, "TLB process invalidations: {}", self.tlb_process_invalidations)
+        writeln!(f, "TLB process invalidations: {}", self.tlb_process_invalidations)?;
+        write!(f, "entries into translated code: {}", self.entries)
     }
 }
 
@@ -147,6 +151,7 @@ impl Engine {
             tlb_fills: self.vcpu.tlb.stats.fills,
             tlb_page_invalidations: self.vcpu.tlb.stats.pages,
             tlb_process_invalidations: self.vcpu.tlb.stats.processes,
+            entries: self.translation.as_ref().map_or(0, |t| t.entries),
         }
     }
 

@@ -20,12 +20,14 @@ pub(crate) struct Translation {
     threshold: u32,
     /// Leave after each region.
     pub pieces: bool,
+    /// Times that code was entered.
+    pub entries: u64,
 }
 
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         stubs::prepare(v, translator.deliver());
-        Translation { translator, threshold, pieces: false }
+        Translation { translator, threshold, pieces: false, entries: 0 }
     }
 
     pub fn clear(&self) {
@@ -112,6 +114,7 @@ impl Translation {
         v.translated.page = nia & !PAGE_OFFSET;
         v.exit = Exit::Next;
         let budget = v.budget;
+        self.entries += 1;
         // SAFETY: the store said that this code holds for the block that stands at NIA in this mode; it is given up, or
         // its memory used again, only by messages that this vCPU serves here, outside of it.
         unsafe { stubs::enter(v, code, budget) };
