@@ -320,7 +320,7 @@ impl<'a, 'f> Builder<'a, 'f> {
             var
         });
         let places = || self.region.blocks.values().flat_map(|b| &b.places);
-        let vectors = places().any(|p| p.effects.vsr_read | p.effects.vsr_written != 0);
+        let vectors = places().any(|p| p.effects.vsr_read | p.effects.vsr_written != 0 || p.effects.quadword);
         let env = Env {
             mode: self.source.key.mode,
             level: self.source.level,

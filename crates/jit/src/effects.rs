@@ -66,6 +66,8 @@ pub struct Effects {
     pub xer_written: u8,
     /// It accesses storage, or probes it, other than through a helper.
     pub memory: bool,
+    /// Sixteen bytes of it at once: a vector, even if no vector-scalar register takes part.
+    pub quadword: bool,
     /// It calls a helper that may look at or change any state. Registers that only the helper touches are not in the
     /// sets above.
     pub calls: bool,
@@ -319,10 +321,12 @@ impl Sem for Recorder {
     }
     fn load_quad(&mut self, _: ()) -> R<()> {
         self.found.memory = true;
+        self.found.quadword = true;
         Ok(())
     }
     fn store_quad(&mut self, _: (), _: ()) -> R {
         self.found.memory = true;
+        self.found.quadword = true;
         Ok(())
     }
     fn probe(&mut self, _: (), _: u64, _: bool) -> R {
@@ -432,6 +436,7 @@ mod tests {
     fn instructions_have_these_effects() {
         let plain = Effects::default();
         let memory = |e: Effects| Effects { memory: true, ..e };
+        let quadword = |e: Effects| Effects { memory: true, quadword: true, ..e };
         let record = |e: Effects| Effects { cr_written: e.cr_written | 1, xer_read: e.xer_read | SO, ..e };
         let table = [
             ("add r3,r4,r5", gprs([4, 5], [3])),
@@ -465,8 +470,8 @@ mod tests {
             ("ldu r3,8(r4)", memory(gprs([4], [3, 4]))),
             ("stdux r3,r4,r5", memory(gprs([3, 4, 5], [4]))),
             ("lwzx r3,0,r5", memory(gprs([5], [3]))),
-            ("lq r4,16(r6)", memory(gprs([6], [4, 5]))),
-            ("stq r4,16(r6)", memory(gprs([4, 5, 6], []))),
+            ("lq r4,16(r6)", quadword(gprs([6], [4, 5]))),
+            ("stq r4,16(r6)", quadword(gprs([4, 5, 6], []))),
             ("pld r3,64(0),1", memory(gprs([], [3]))),
             ("lwarx r3,r4,r5,0", Effects { calls: true, fallible: true, ..gprs([4, 5], [3]) }),
             (
@@ -493,7 +498,7 @@ mod tests {
             ("vcmpequw. v1,v2,v2", Effects { vsr_read: v(2), vsr_written: v(1), cr_written: 1 << 6, ..plain }),
             ("vperm v1,v2,v3,v4", Effects { vsr_read: v(2) | v(3) | v(4), vsr_written: v(1), ..plain }),
             ("vaddubs v1,v2,v3", Effects { vector_call: true, vsr_read: u64::MAX, vsr_written: v(1), ..plain }),
-            ("lxv vs5,32(r3)", Effects { vsr_written: 1 << 5, ..memory(gprs([3], [])) }),
+            ("lxv vs5,32(r3)", Effects { vsr_written: 1 << 5, ..quadword(gprs([3], [])) }),
             ("mfvsrd r3,vs9", Effects { vsr_read: 1 << 9, ..gprs([], [3]) }),
         ];
         for (text, expected) in table {
