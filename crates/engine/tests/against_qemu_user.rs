@@ -1,7 +1,8 @@
 //! Every implemented instruction of problem state, compared with QEMU's user mode on random operands.
 //!
 //! `AILERON_SEED` makes other tests (the default is fixed), `AILERON_DIFF_PER_ROW` more or fewer of them a row,
-//! `AILERON_DIFF_ONLY` only those of rows whose names begin so. What is not run or not compared in full is listed, with
+//! `AILERON_DIFF_ONLY` only those of rows whose names begin so. Of the tests of a row `AILERON_DIFF_TRANSLATED` run
+//! translated, too, and so do `AILERON_DIFF_TRANSLATED_STREAMS` streams of each level. What is not run or not compared in full is listed, with
 //! the reason, in `qemu_user/known.rs`, and printed.
 
 mod qemu_user;
@@ -10,7 +11,7 @@ use isa::{IsaLevel, Op};
 use qemu_user::generate::{self, Place, Test};
 use qemu_user::record::{Ending, Snapshot};
 use qemu_user::rng::Rng;
-use qemu_user::run_engine::Machine;
+use qemu_user::run_engine::{Machine, translator};
 use qemu_user::{compare, guest, known, run_qemu};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -22,6 +23,9 @@ type Outcome = (Snapshot, Ending);
 const PER_ROW: u64 = 64;
 /// Streams for each level.
 const STREAMS: u64 = 2_000;
+/// Tests of a row, and streams of a level, that run translated as well: they take as long as their compilation does.
+const TRANSLATED: u64 = 3;
+const TRANSLATED_STREAMS: u64 = 200;
 /// Tests of a batch: bounds memory.
 const BATCH: usize = 16_384;
 /// Differences of a row that are printed in full.
@@ -58,11 +62,15 @@ struct Tally {
     excused: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     compared: BTreeSet<Op>,
     failures: BTreeMap<Op, Vec<String>>,
+    /// Tests of each row that ran translated.
+    translated: BTreeMap<Op, u64>,
+    /// Regions that were made for them.
+    regions: u64,
 }
 
 impl Tally {
     /// Compares one test.
-    fn judge(&mut self, test: &Test, want: &Outcome, got: &mut Outcome, excuse: bool) {
+    fn judge(&mut self, test: &Test, want: &Outcome, got: &mut Outcome, excuse: bool, how: &str) {
         self.tests += 1;
         self.instructions += test.body.len();
         if excuse {
@@ -76,7 +84,7 @@ impl Tally {
         if differences.is_empty() {
             return;
         }
-        let mut text = format!("{:?} {:#x}:", test.level, test.start());
+        let mut text = format!("{how}, {:?} {:#x}:", test.level, test.start());
         for raw in &test.body {
             let shown = isa::decode(*raw, test.level).map_or("?".into(), |i| isa::disassemble(i, test.start()));
             let _ = write!(text, " {raw:08x} {shown};");
@@ -103,17 +111,31 @@ impl Tally {
     }
 }
 
-/// Runs tests under QEMU and here, and compares.
-fn run_batch(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut Tally, excuse: bool) {
+/// Runs tests under QEMU and here, and compares. Of the tests of a row so many run `translated`, too.
+fn run_batch(
+    guest: &guest::Guest,
+    level: IsaLevel,
+    tests: &[Test],
+    tally: &mut Tally,
+    excuse: bool,
+    translated: impl Fn(&mut Tally, usize, &Test) -> bool,
+) {
     if tests.is_empty() {
         return;
     }
     let want = run_qemu::run(guest, level, tests).unwrap_or_else(|e| panic!("{e}"));
-    let mut machine = Machine::new(guest, level, tests);
-    for (test, want) in tests.iter().zip(want.results) {
+    let mut machine = Machine::new(guest, level, tests, None);
+    let translator = translator();
+    let mut other = Machine::new(guest, level, tests, Some(translator.clone()));
+    for (n, (test, want)) in tests.iter().zip(want.results).enumerate() {
         let mut got = machine.run(test);
-        tally.judge(test, &want, &mut got, excuse);
+        tally.judge(test, &want, &mut got, excuse, "interpreted");
+        if translated(tally, n, test) {
+            let mut got = other.run(test);
+            tally.judge(test, &want, &mut got, excuse, "translated");
+        }
     }
+    tally.regions += translator.stats().compiled;
     let low = machine.low();
     for (n, (w, g)) in want.low.chunks(16).zip(low.chunks(16)).enumerate() {
         let address = guest::LOW + 16 * n as u64;
@@ -126,12 +148,14 @@ fn run_batch(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut 
 
 /// Runs tests of which the manual says how they end.
 fn run_decided(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mut Tally) {
-    let mut machine = Machine::new(guest, level, tests);
-    for test in tests {
-        if let Some(want) = known::decided(test) {
-            let mut got = machine.run(test);
-            tally.judge(test, &want, &mut got, false);
-            tally.decided.insert(test.op);
+    for (how, translator) in [("interpreted", None), ("translated", Some(translator()))] {
+        let mut machine = Machine::new(guest, level, tests, translator);
+        for test in tests {
+            if let Some(want) = known::decided(test) {
+                let mut got = machine.run(test);
+                tally.judge(test, &want, &mut got, false, how);
+                tally.decided.insert(test.op);
+            }
         }
     }
 }
@@ -142,6 +166,12 @@ fn every_row_agrees_with_qemu_user() {
     let seed = number("AILERON_SEED", 1);
     let per_row = number("AILERON_DIFF_PER_ROW", PER_ROW).max(1);
     let only = std::env::var("AILERON_DIFF_ONLY").unwrap_or_default();
+    let most = number("AILERON_DIFF_TRANSLATED", TRANSLATED);
+    let few = |tally: &mut Tally, _: usize, test: &Test| {
+        let count = tally.translated.entry(test.op).or_default();
+        *count += 1;
+        *count <= most
+    };
     println!("oracle: {version}; AILERON_SEED={seed} AILERON_DIFF_PER_ROW={per_row}");
     let guest = guest::Guest::new();
     let mut tally = Tally::default();
@@ -174,12 +204,12 @@ fn every_row_agrees_with_qemu_user() {
                 }
                 tests.push(test);
                 if tests.len() == BATCH {
-                    run_batch(&guest, level, &tests, &mut tally, true);
+                    run_batch(&guest, level, &tests, &mut tally, true, few);
                     tests.clear();
                 }
             }
         }
-        run_batch(&guest, level, &tests, &mut tally, true);
+        run_batch(&guest, level, &tests, &mut tally, true, few);
         run_decided(&guest, level, &decided, &mut tally);
     }
     for (why, names) in &skipped {
@@ -198,6 +228,7 @@ fn every_row_agrees_with_qemu_user() {
         tally.tests,
         tally.signals
     );
+    assert!(most == 0 || !only.is_empty() || tally.regions > 1000, "only {} regions were translated", tally.regions);
     tally.assert_no_failures(&version);
 }
 
@@ -207,6 +238,8 @@ fn streams_agree_with_qemu_user() {
     let seed = number("AILERON_SEED", 1);
     let streams = number("AILERON_DIFF_STREAMS", STREAMS);
     println!("oracle: {version}; AILERON_SEED={seed} AILERON_DIFF_STREAMS={streams}");
+    let most = number("AILERON_DIFF_TRANSLATED_STREAMS", TRANSLATED_STREAMS) as usize;
+    let few = |_: &mut Tally, n: usize, _: &Test| n < most;
     let guest = guest::Guest::new();
     let mut tally = Tally::default();
     let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| known::fit_for_streams(*op)).collect();
@@ -219,10 +252,17 @@ fn streams_agree_with_qemu_user() {
                     generate::stream(&ops, level, Place(n as usize), &mut r)
                 })
                 .collect();
-            run_batch(&guest, level, &tests, &mut tally, false);
+            run_batch(&guest, level, &tests, &mut tally, false, few);
         }
     }
     tally.print_failures();
-    println!("{} streams of {} rows, {} instructions", tally.tests, ops.len(), tally.instructions);
+    println!(
+        "{} streams of {} rows, {} instructions, {} regions translated",
+        tally.tests,
+        ops.len(),
+        tally.instructions,
+        tally.regions
+    );
+    assert!(most == 0 || tally.regions > 0, "nothing was translated");
     tally.assert_no_failures(&version);
 }

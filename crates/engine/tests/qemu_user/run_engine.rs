@@ -8,6 +8,7 @@ use cpu::bits::{fscr, lpcr, msr, srr1};
 use cpu::{CpuModel, Delivery, Interrupt, State};
 use engine::{Engine, EngineExit};
 use isa::IsaLevel;
+use jit::store::{Options, Translator};
 use memory::Memory;
 use memory::mail::pending;
 use std::sync::Arc;
@@ -43,9 +44,16 @@ fn model(level: IsaLevel) -> &'static CpuModel {
     cpu::model::MODELS.into_iter().find(|m| m.level == level).expect("there is a model of each level")
 }
 
+/// A translator that works at once, on the vCPU's thread.
+pub fn translator() -> Arc<Translator> {
+    let options = Options { background: false, ..Options::default() };
+    Arc::new(Translator::new(&options).expect("the host can translate"))
+}
+
 impl Machine {
-    /// A machine with the slots of all tests, which run in problem state with translation off.
-    pub fn new(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Machine {
+    /// A machine with the slots of all tests, which run in problem state with relocation off. With a translator, all code
+    /// is translated before it runs.
+    pub fn new(guest: &Guest, level: IsaLevel, tests: &[Test], translator: Option<Arc<Translator>>) -> Machine {
         let bytes = (RECORDS + RECORD_BYTES * (tests.len() as u64 + 1)).next_multiple_of(0x10_0000);
         let memory = Arc::new(Memory::new(bytes, 1).expect("the host has memory"));
         let write = |at, bytes: &[u8]| memory.write(at, bytes).expect("inside of RAM");
@@ -56,7 +64,11 @@ impl Machine {
         write(LOW, &guest.low());
         let clock = Arc::new(Clock::virtual_time(0));
         let vcpu = Vcpu::new(0, model(level), memory.clone(), clock, Arc::new(StopAtInterrupt(memory.clone())));
-        Machine { engine: Engine::new(vcpu), memory, level }
+        let engine = match translator {
+            Some(t) => Engine::with_translator(vcpu, t, 1),
+            None => Engine::new(vcpu),
+        };
+        Machine { engine, memory, level }
     }
 
     /// Runs one test.
