@@ -84,6 +84,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
         programs,
         guest,
         has_code_cache: names_option(&help, "code-cache"),
+        has_warm_boots: false,
         values: Values::default(),
         answers: BTreeMap::new(),
         began: Instant::now(),
@@ -151,7 +152,10 @@ struct Suite<'a> {
     options: &'a Options,
     programs: Programs,
     guest: Fetched,
+    /// Aileron knows the option -code-cache.
     has_code_cache: bool,
+    /// And has written such a file.
+    has_warm_boots: bool,
     values: Values,
     /// Operations and checksum of each kernel, and where they were seen first.
     answers: BTreeMap<String, (u64, u64, String)>,
@@ -166,8 +170,7 @@ impl Suite<'_> {
             self.say("no rows of warm boots: this Aileron has no -code-cache");
         }
         if boots && self.has_code_cache {
-            remove_if_there(&cache)?;
-            self.boot(Emulator::Aileron, "filling the translation cache", &cache_options(&cache))?;
+            self.has_warm_boots = self.fill(&cache)?;
         }
         if boots && !self.options.aileron_only {
             self.count_under_qemu();
@@ -178,7 +181,7 @@ impl Suite<'_> {
                 if boots {
                     self.cold_boot(emulator, &run)?;
                 }
-                if boots && self.has_code_cache {
+                if boots && self.has_warm_boots {
                     self.warm_boot(emulator, &run, &cache)?;
                 }
                 self.kernels(emulator, &run)?;
@@ -259,7 +262,7 @@ impl Suite<'_> {
         self.values.add(BOOT_MEMORY, side, outcome.peak_bytes as f64 / f64::from(1 << 20));
         if emulator == Emulator::Aileron {
             self.values.add(BOOT_RETIRED, side, retired(&outcome)? as f64 / 1e6);
-        } else if self.has_code_cache {
+        } else if self.has_warm_boots {
             // QEMU has no cache: its boots are what the warm ones are compared with, too.
             self.values.add(BOOT_WARM_WALL, side, outcome.spent.wall.as_secs_f64());
             self.values.add(BOOT_WARM_CPU, side, outcome.spent.cpu.as_secs_f64());
@@ -274,6 +277,19 @@ impl Suite<'_> {
             self.values.add(BOOT_WARM_CPU, Side::Aileron, outcome.spent.cpu.as_secs_f64());
         }
         Ok(())
+    }
+
+    /// A boot that leaves a translation cache; false where it leaves none, as the interpreter does.
+    fn fill(&self, cache: &Path) -> Result<bool> {
+        remove_if_there(cache)?;
+        self.boot(Emulator::Aileron, "filling the translation cache", &cache_options(cache))?;
+        let bytes = fs::metadata(cache).map_or(0, |file| file.len());
+        if bytes == 0 {
+            self.say(&format!("no rows of warm boots: Aileron left no translation cache in {}", cache.display()));
+        } else {
+            self.say(&format!("the translation cache has {:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+        }
+        Ok(bytes > 0)
     }
 
     /// Every measured run but the warm boots starts without translations of an earlier one.
