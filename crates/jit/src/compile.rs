@@ -122,13 +122,14 @@ impl Compiler {
         finish(source, &region, bytes, &jumps)
     }
 
-    /// The Cranelift code of a region, as text.
+    /// The Cranelift code of a region, as text, after what it optimises.
     ///
     /// # Errors
     /// As [`Compiler::compile`].
     pub fn clif(&mut self, source: &Source) -> Result<String, CompileError> {
         let region = region::find(source).ok_or(CompileError::Refused)?;
         self.build(source, &region)?;
+        self.context.optimize(&*self.isa, &mut self.control).map_err(|e| CompileError::Generator(e.to_string()))?;
         Ok(self.context.func.display().to_string())
     }
 
