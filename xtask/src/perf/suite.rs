@@ -70,7 +70,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
         ensure!(
             ROWS.iter().any(|row| row.group.name() == only || row.name.contains(only.as_str())),
             "no row has {only:?} in its name; there are the groups boot, integer, system, scaling, and the rows {}",
-            rows.join(", ")
+            rows.join("; ")
         );
     }
     ci::need(programs::TOOLS)?;
