@@ -5,8 +5,10 @@
 //! helpers are taken to succeed; one that does not leaves the instruction before anything is written.
 
 use crate::dispatch;
-use crate::emit::{plain_spr, plain_to_read};
+use crate::emit::{plain_to_read, plain_to_write};
+use cpu::spr;
 use isa::{Insn, IsaLevel};
+use sem::system::XER_PARTS;
 use sem::{Fallible, Fence, Helper, Reg, Sem, Target, VecOp, Width, XerBit, system_helpers};
 use vcpu::context::mode;
 use vcpu::{R, Stop};
@@ -393,7 +395,11 @@ impl Sem for Recorder {
         self.try_call(system_helpers::read_spr, (), old, old)
     }
     fn write_spr(&mut self, n: u32, v: ()) -> R {
-        if plain_spr(n).is_some() && !self.problem_state() {
+        if n == spr::XER {
+            XER_PARTS.iter().for_each(|(bit, _)| self.set_xer(*bit, ()));
+            return Ok(());
+        }
+        if plain_to_write(n).is_some() && !self.problem_state() {
             return Ok(());
         }
         self.context_call(system_helpers::write_spr, (), v, v)

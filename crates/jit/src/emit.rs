@@ -7,7 +7,7 @@
 use crate::stubs::{number, stub_offset};
 use crate::{hooks, vector};
 use core::mem::offset_of;
-use cpu::bits::msr;
+use cpu::bits::{msr, xer};
 use cpu::state::Sprs;
 use cpu::{State, spr};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -18,10 +18,12 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::IsaLevel;
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
+use sem::system::XER_PARTS;
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use std::collections::HashMap;
 use vcpu::context::{PENDING_ALWAYS, PENDING_WITH_EE, mode};
+use vcpu::spr::PPR_PRI;
 use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared, Translated};
 use vcpu::{R, Stop, Vcpu};
 
@@ -195,6 +197,18 @@ pub fn plain_spr(n: u32) -> Option<(i32, Type)> {
         spr::DSCR => (at(offset_of!(Sprs, dscr)), I64),
         spr::CFAR => (CFAR, I64),
         _ => return None,
+    })
+}
+
+/// Place, type and bits that exist of special purpose register `n`, if privileged code writes it as such a field, or not
+/// at all (no bits).
+pub fn plain_to_write(n: u32) -> Option<(i32, Type, u64)> {
+    const SPRS: usize = offset_of!(State, spr);
+    Some(match n {
+        spr::PPR => (state(SPRS + offset_of!(Sprs, ppr)), I64, PPR_PRI),
+        spr::VRSAVE => (state(SPRS + offset_of!(Sprs, vrsave)), I32, u64::MAX),
+        spr::TRIG0..=spr::TRIG2 => (0, I64, 0),
+        _ => return plain_spr(n).map(|(at, ty)| (at, ty, u64::MAX)),
     })
 }
 
@@ -1313,8 +1327,22 @@ impl Sem for Emit<'_, '_> {
         }
     }
     fn write_spr(&mut self, n: u32, v: Long) -> R {
-        match plain_spr(n).filter(|_| !self.problem_state()) {
-            Some((at, ty)) => {
+        if n == spr::XER {
+            for (bit, mask) in XER_PARTS {
+                let part = self.and(v, Long::K(mask));
+                let part = self.nonzero(part);
+                self.set_xer(bit, part);
+            }
+            let count = self.and(v, Long::K(xer::COUNT));
+            let count = self.value(count);
+            let count = self.b.ins().ireduce(I8, count);
+            self.store_state(count, state(offset_of!(State, xer_count)));
+            return Ok(());
+        }
+        match plain_to_write(n).filter(|_| !self.problem_state()) {
+            Some((.., 0)) => Ok(()),
+            Some((at, ty, bits)) => {
+                let v = self.and(v, Long::K(bits));
                 let v = self.value(v);
                 let v = if ty == I64 { v } else { self.b.ins().ireduce(ty, v) };
                 self.store_state(v, at);

@@ -65,21 +65,23 @@ fn kept<S: Sem>(s: &S, n: u32) -> Option<Reg> {
     }
 }
 
+/// Places of the bits of XER that are kept one by one; the last two since 3.0.
+pub const XER_PARTS: [(XerBit, u64); 5] = [
+    (XerBit::So, xer::SO),
+    (XerBit::Ov, xer::OV),
+    (XerBit::Ca, xer::CA),
+    (XerBit::Ov32, xer::OV32),
+    (XerBit::Ca32, xer::CA32),
+];
+
 /// XER, from its bits.
 #[inline(always)]
 fn read_xer<S: Sem>(s: &mut S) -> S::Long {
     let zero = s.long(0);
     // The byte count of the string instructions.
     let mut r = s.call(crate::storage_helpers::string_length, zero, zero, zero);
-    let bits = [
-        (XerBit::So, xer::SO),
-        (XerBit::Ov, xer::OV),
-        (XerBit::Ca, xer::CA),
-        (XerBit::Ov32, xer::OV32),
-        (XerBit::Ca32, xer::CA32),
-    ];
     let count = if s.level() >= IsaLevel::V3_0 { 5 } else { 3 };
-    for (bit, mask) in bits.into_iter().take(count) {
+    for (bit, mask) in XER_PARTS.into_iter().take(count) {
         let b = s.xer(bit);
         let mask = s.long(mask);
         let b = s.select(b, mask, zero);

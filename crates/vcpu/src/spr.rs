@@ -17,7 +17,7 @@ const PSSCR_PRIV_MASK: u64 = 0x03FF;
 /// BESCR bits in the high word that BESCRS/BESCRR reach through their upper forms.
 const UPPER_SHIFT: u32 = 32;
 /// PPR\[PRI\].
-const PPR_PRI: u64 = 0x001C_0000_0000_0000;
+pub const PPR_PRI: u64 = 0x001C_0000_0000_0000;
 
 impl Vcpu {
     fn problem(&self) -> bool {

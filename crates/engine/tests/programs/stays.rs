@@ -177,6 +177,42 @@ fn writes_of_msr_and_amr_stay() {
     assert_stayed(&mut e, 4 * LOOPS);
 }
 
+#[test]
+fn special_purpose_registers_in_line() {
+    // XER with a comparison that is not looked at before SO changes; PPR, CTRL's trigger, SPRG2, DSISR, CFAR, DSCR.
+    let program = "cmpd r3,r4
+         mtspr 1,r4
+         mfspr r8,1
+         addze r9,r9
+         cmpd 1,r3,r4
+         mtspr 1,r5
+         mfspr r10,1
+         mtspr 896,r4
+         mfspr r11,896
+         mtspr 880,r4
+         mtspr 274,r4
+         mfspr r12,274
+         mtspr 18,r4
+         mfspr r13,18
+         mtspr 28,r4
+         mfspr r14,28
+         mtspr 17,r4
+         mfspr r15,17
+         mtspr 256,r4
+         mfspr r16,256
+         addi r3,r3,-1
+         cmpdi 2,r3,0
+         bne 2,.-88
+         sc 1";
+    let xer = u64::from(u32::MAX) & !0x1000_0000;
+    let gpr = [LOOPS, xer | 0x1234_5678 << 32, 1 << 29];
+    let mut e = Setup { programs: &[(CODE, program)], ail: 0, msr: ON, gpr: &gpr }.run(Arc::new(Silent));
+    assert_eq!(e.retired(), 23 * LOOPS + 1);
+    let v = e.vcpu();
+    assert_eq!((v.state.gpr[9], v.state.gpr[12]), (LOOPS, gpr[1]));
+    assert_eq!((v.state.gpr[13], v.state.gpr[16]), (gpr[1] & 0xFFFF_FFFF, gpr[1] & 0xFFFF_FFFF));
+}
+
 /// `cargo test --release -p engine --test bare_translated -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement"]
