@@ -52,8 +52,6 @@ pub enum Bool {
 enum Cr {
     /// It is in the state, perhaps as operands.
     Unknown,
-    /// It is in the state.
-    Settled,
     /// The comparison that set it.
     Compare { signed: bool, a: Long, b: Long, stored: bool },
     /// Its four bits.
@@ -121,7 +119,7 @@ pub struct Env {
     pub mode: u32,
     /// Of the CPU model.
     pub level: IsaLevel,
-    /// Whether vector or floating-point registers are used at all.
+    /// Whether vectors are used at all: the host's registers for them have to be kept, then.
     pub vectors: bool,
     /// The vCPU's address.
     pub vcpu: Value,
@@ -309,7 +307,6 @@ const AHEAD: i32 = offset_of!(Vcpu, ahead) as i32;
 const MSR: i32 = state(offset_of!(State, msr));
 const PENDING_MASK: i32 = offset_of!(Vcpu, pending_mask) as i32;
 const RESULT: i32 = offset_of!(Vcpu, result) as i32;
-const SETTLED: i64 = 0x8080_8080_8080_8080u64 as i64;
 
 fn xer_offset(b: XerBit) -> i32 {
     state(match b {
@@ -471,35 +468,35 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.local.pages.clear();
     }
 
-    /// Makes all fields of the state's condition register canonical that nobody knows better.
-    fn settle_cr(&mut self) {
-        if !self.local.cr.iter().any(|c| matches!(c, Cr::Unknown)) {
-            return;
-        }
-        let fields = self.load_state(I64, CRF);
-        let mask = self.k(SETTLED);
-        let kept = self.b.ins().band(fields, mask);
+    /// Makes a field of the state's condition register canonical that nobody knows better. One byte is looked at: a wider
+    /// read would wait for the byte that was written just before.
+    fn settle_field(&mut self, n: usize) {
+        let field = self.b.ins().uload8(I64, self.env.state, self.env.vcpu, CRF + n as i32);
+        let mask = self.k(COMPARED.into());
+        let kept = self.b.ins().band(field, mask);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
+        let settled = self.b.append_block_param(on, I64);
         self.b.set_cold_block(cold);
-        self.b.ins().brif(kept, cold, &[], on, &[]);
+        self.b.ins().brif(kept, cold, &[], on, &[BlockArg::Value(field)]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        let stub = self.stub(number::SETTLE);
-        self.b.ins().call_indirect(self.env.signatures.settle, stub, &[]);
-        self.b.ins().jump(on, &[]);
+        self.call_settle();
+        let field = self.b.ins().uload8(I64, self.env.state, self.env.vcpu, CRF + n as i32);
+        self.b.ins().jump(on, &[BlockArg::Value(field)]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);
-        for c in &mut self.local.cr {
-            if matches!(c, Cr::Unknown) {
-                *c = Cr::Settled;
-            }
-        }
+        self.local.cr[n] = Cr::Field { v: settled, stored: true };
+    }
+
+    fn call_settle(&mut self) {
+        let stub = self.stub(if self.env.vectors { number::SETTLE_VECTORS } else { number::SETTLE });
+        self.b.ins().call_indirect(self.env.signatures.settle, stub, &[]);
     }
 
     /// The four bits of a field, as I64.
     fn field(&mut self, n: usize) -> Value {
         if matches!(self.local.cr[n], Cr::Unknown) {
-            self.settle_cr();
+            self.settle_field(n);
         }
         match self.local.cr[n] {
             Cr::Field { v, .. } => v,
@@ -514,11 +511,7 @@ impl<'a, 'f> Emit<'a, 'f> {
                 let v = self.or(v, so);
                 self.value(v)
             }
-            _ => {
-                let v = self.b.ins().uload8(I64, self.env.state, self.env.vcpu, CRF + n as i32);
-                self.local.cr[n] = Cr::Field { v, stored: true };
-                v
-            }
+            Cr::Unknown => unreachable!("the field was settled"),
         }
     }
 
@@ -571,9 +564,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         // `ahead` counts from the register, which is the base plus this.
         let register = low - ahead.at;
         let (from, to) = (register + ahead.low, register + ahead.high);
-        let (from_k, to_k) = (self.k(from), self.k(to - 1));
-        let first = self.b.ins().iadd(base, from_k);
-        let last = self.b.ins().iadd(base, to_k);
+        let (first, last) = (self.sum(base, from), self.sum(base, to - 1));
         let (hit, addend) = self.look_up(first, last, ahead.store || store);
         let none = self.k(0);
         let addend = self.b.ins().select(hit, addend, none);
@@ -591,12 +582,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         let (found, addend) = match known {
             Some(addend) => (addend, addend),
             None => {
-                let last = if size == 1 {
-                    ea
-                } else {
-                    let more = self.k(i64::from(size) - 1);
-                    self.b.ins().iadd(ea, more)
-                };
+                let last = if size == 1 { ea } else { self.sum(base, displacement + i64::from(size) - 1) };
                 self.look_up(ea, last, store)
             }
         };
@@ -709,6 +695,17 @@ impl<'a, 'f> Emit<'a, 'f> {
         Bool::Compare(cc, a, b)
     }
 
+    /// `base + k`, remembered as such.
+    fn sum(&mut self, base: Value, k: i64) -> Value {
+        if k == 0 {
+            return base;
+        }
+        let constant = self.k(k);
+        let r = self.b.ins().iadd(base, constant);
+        self.local.sums.insert(r, (base, k));
+        r
+    }
+
     fn int_of(bits: u32) -> Type {
         match bits {
             8 => I8,
@@ -767,13 +764,10 @@ impl Sem for Emit<'_, '_> {
             (v, Long::K(0)) | (Long::K(0), v) => v,
             (Long::V(v), Long::K(k)) | (Long::K(k), Long::V(v)) => {
                 let (base, was) = self.local.sums.get(&v).copied().unwrap_or((v, 0));
-                let constant = self.k(k as i64);
-                let r = self.b.ins().iadd(v, constant);
                 let sum = was.wrapping_add(k as i64);
-                if i32::try_from(sum).is_ok() {
-                    self.local.sums.insert(r, (base, sum));
-                }
-                Long::V(r)
+                // From the base, so that chains of sums do not wait for each other.
+                let (base, sum) = if i32::try_from(sum).is_ok() { (base, sum) } else { (v, k as i64) };
+                Long::V(self.sum(base, sum))
             }
             (Long::V(a), Long::V(b)) => Long::V(self.b.ins().iadd(a, b)),
         }
@@ -1030,7 +1024,9 @@ impl Sem for Emit<'_, '_> {
                 }
             }
             self.flush();
-            self.settle_cr();
+            if self.local.cr.iter().any(|c| matches!(c, Cr::Unknown)) {
+                self.call_settle();
+            }
         }
         self.local.xer[b as usize] = Some(v);
         self.local.xer_dirty[b as usize] = true;

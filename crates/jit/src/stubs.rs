@@ -28,8 +28,10 @@ pub mod number {
     pub const SLOW: usize = 4;
     /// As [`SLOW`]; keeps vector registers too.
     pub const SLOW_VECTORS: usize = 5;
-    /// Makes the condition register canonical. Keeps all registers.
+    /// Makes the condition register canonical. Keeps all general registers.
     pub const SETTLE: usize = 6;
+    /// As [`SETTLE`]; keeps vector registers too.
+    pub const SETTLE_VECTORS: usize = 15;
     /// Calls a helper that can fail: (vCPU, three operands, its address). Comes back if it succeeded.
     pub const TRY: usize = 7;
     /// The poll found that the budget is used up, or something that calls the vCPU away. NIA is settled.
@@ -347,10 +349,10 @@ macro_rules! keeping_vectors {
     };
 }
 keeping_vectors!(slow_vectors, slow);
-keeping_vectors!(settle, settle_general);
+keeping_vectors!(settle_vectors, settle);
 
 #[unsafe(naked)]
-unsafe extern "C" fn settle_general() {
+unsafe extern "C" fn settle() {
     core::arch::naked_asm!(
         "push rax",
         "push rcx",
@@ -379,7 +381,7 @@ unsafe extern "C" fn settle_general() {
 
 /// Readies a vCPU for generated code: addresses of stubs, of what they call, and of helpers.
 pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
-    let stubs: [(usize, usize); 15] = [
+    let stubs: [(usize, usize); 16] = [
         (number::LEAVE, leave as *const () as usize),
         (number::JUMP, jump as *const () as usize),
         (number::UNLINKED, unlinked as *const () as usize),
@@ -387,6 +389,7 @@ pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
         (number::SLOW, slow as *const () as usize),
         (number::SLOW_VECTORS, slow_vectors as *const () as usize),
         (number::SETTLE, settle as *const () as usize),
+        (number::SETTLE_VECTORS, settle_vectors as *const () as usize),
         (number::TRY, try_helper as *const () as usize),
         (number::CALLED_AWAY, called_away as *const () as usize),
         (number::SYSTEM_CALL, system_call as *const () as usize),

@@ -59,6 +59,8 @@ pub struct Translated {
     pub jump_table: *const Jump,
     /// Where the data TLB's entries stand.
     pub data_tlb: *const memory::tlb::TlbEntry,
+    /// Whether the jump cache may hold ways into a page: most pages that translations are withdrawn of hold data.
+    held: Box<[bool; HELD]>,
     /// Interrupts taken within generated code.
     pub interrupts: u64,
     /// Times that generated code went on, without the engine, behind an interrupt, a return from one, or something else
@@ -78,6 +80,7 @@ impl Default for Translated {
         Translated {
             jump_table: jumps.as_ptr(),
             data_tlb: std::ptr::null(),
+            held: Box::new([false; HELD]),
             interrupts: 0,
             stayed: 0,
             page: 0,
@@ -94,6 +97,14 @@ impl Default for Translated {
     }
 }
 
+/// Classes of pages of which it is known whether the jump cache may hold ways into them.
+const HELD: usize = 4096;
+
+fn held_index(ea: u64) -> usize {
+    let page = ea >> 12;
+    (page ^ page >> 12) as usize & (HELD - 1)
+}
+
 /// Index of an effective address in the jump cache. All addresses of a page share one aligned run of 1024 entries.
 #[inline(always)]
 pub fn jump_index(ea: u64) -> usize {
@@ -105,16 +116,20 @@ impl Translated {
     /// Forgets all ways into generated code.
     pub fn forget_jumps(&mut self) {
         self.jumps.fill(NO_JUMP);
+        self.held.fill(false);
     }
 
     /// Forgets the ways into generated code within a page of `1 << shift` bytes.
     pub fn forget_jumps_of(&mut self, ea: u64, shift: u32) {
-        if shift > 14 {
+        if shift > 16 {
             self.forget_jumps();
             return;
         }
         let first = ea >> shift << shift;
         for page in (first >> 12)..(first >> 12) + (1 << (shift.max(12) - 12)) {
+            if !self.held[held_index(page << 12)] {
+                continue;
+            }
             let run = jump_index(page << 12) & !1023;
             self.jumps[run..run + 1024].iter_mut().filter(|j| j.ea >> 12 == page).for_each(|j| *j = NO_JUMP);
         }
@@ -122,6 +137,7 @@ impl Translated {
 
     /// Remembers the way from `ea` to `code`, as the vCPU stands.
     pub fn remember_jump(&mut self, ea: u64, code: u64) {
+        self.held[held_index(ea)] = true;
         self.jumps[jump_index(ea)] = Jump { ea, key: self.jump_key[(ea >> 63) as usize], code };
     }
 }
