@@ -30,6 +30,9 @@ fn model(level: IsaLevel) -> &'static CpuModel {
     cpu::model::MODELS.into_iter().find(|m| m.level == level).expect("there is a model of each level")
 }
 
+/// Two machines of a level and a threshold; whether interrupts are not listened to.
+type Pair = ((IsaLevel, u32, bool), [Bench; 2]);
+
 /// What ran, so that a test that compares nothing is seen.
 #[derive(Debug, Default)]
 struct Tally {
@@ -69,7 +72,7 @@ fn compare(exact: bool, name: &str) {
     let rows = Rows::new();
     let mut tally = Tally::default();
     let numbers = alone.map_or(0..streams, |n| n..n + 1);
-    let mut machines: Vec<(IsaLevel, u32, [Bench; 2])> = Vec::new();
+    let mut machines: Vec<Pair> = Vec::new();
     for n in numbers {
         if n % TOGETHER == 0 || machines.is_empty() {
             gather(&mut tally, &mut machines);
@@ -77,18 +80,20 @@ fn compare(exact: bool, name: &str) {
         let mut r = Rng::of(seed, name, n);
         let level = r.pick(&[IsaLevel::V3_0, IsaLevel::V3_0, IsaLevel::V3_1, IsaLevel::V2_07]);
         let threshold = r.pick(&[1, 2, 2, 3]);
-        let s = stream(&rows, level, &mut r);
-        let at = machines.iter().position(|m| (m.0, m.1) == (level, threshold)).unwrap_or_else(|| {
-            let new = [How::Interpreter, How::Translator(threshold)].map(|how| Bench::new(model(level), exact, how));
-            machines.push((level, threshold, new));
+        let kind = (level, threshold, r.one_in(2));
+        let s = stream(&rows, level, exact, &mut r);
+        let at = machines.iter().position(|m| m.0 == kind).unwrap_or_else(|| {
+            let new =
+                [How::Interpreter, How::Translator(threshold)].map(|how| Bench::new(model(level), exact, kind.2, how));
+            machines.push((kind, new));
             machines.len() - 1
         });
-        let pair = &mut machines[at].2;
+        let pair = &mut machines[at].1;
         pair.iter_mut().for_each(|m| m.put(&s));
         tally.streams += 1;
         tally.relocated += u64::from(is_translated(&s));
         // Again and again, until all of it is translated.
-        for round in 0..=threshold {
+        for round in 0..threshold + 3 {
             let pieces = if exact && round > 0 { [r.below(60) + 1, r.below(60) + 1, MOST] } else { [MOST; 3] };
             let pieces = if exact { &pieces[..] } else { &pieces[..1] };
             let (want, mut text) = run(pair, &s, pieces);
@@ -97,13 +102,10 @@ fn compare(exact: bool, name: &str) {
                 break;
             }
             tally.retired += want.retired;
-            tally.interrupts += want.interrupts.len() as u64;
+            tally.interrupts += want.taken;
             tally.ended += u64::from(want.exit == EngineExit::Hypercall);
             if !text.is_empty() {
-                text = format!(
-                    "stream {n}, threshold {threshold}, round {round}, pieces {pieces:?}:\n{text}{}",
-                    s.listing()
-                );
+                text = format!("stream {n}, {kind:?}, round {round}, pieces {pieces:?}:\n{text}{}", s.listing());
                 tally.failures.push(text);
                 // Later streams are not to suffer from it.
                 gather(&mut tally, &mut machines);
@@ -125,7 +127,7 @@ fn compare(exact: bool, name: &str) {
 }
 
 /// Gives machines up, and notes what they translated.
-fn gather(tally: &mut Tally, machines: &mut Vec<(IsaLevel, u32, [Bench; 2])>) {
+fn gather(tally: &mut Tally, machines: &mut Vec<Pair>) {
     for (.., pair) in machines.drain(..) {
         let stats = pair[1].translated();
         tally.compiled += stats.compiled;

@@ -16,13 +16,20 @@ const TABLES: u64 = 0x30_0000;
 /// Quadrant 3.
 pub const KERNEL: u64 = 0xC000_0000_0000_0000;
 
-/// Counts the interrupts that were taken.
+/// Notes the interrupts that were taken, if it is to.
 #[derive(Debug, Default)]
-struct Log(Mutex<Vec<(u64, u64)>>);
+struct Log(Mutex<Vec<(u64, u64)>>, bool);
 
 impl Observer for Log {
+    fn wants_interrupts(&self) -> bool {
+        self.1
+    }
+
     fn interrupt(&self, _: usize, _: &Interrupt, from: u64, d: &Delivery) {
-        if let Ok(mut log) = self.0.lock() {
+        // Who is not asked for it may call all the same.
+        if self.1
+            && let Ok(mut log) = self.0.lock()
+        {
             log.push((from, d.nia));
         }
     }
@@ -52,16 +59,20 @@ pub struct Outcome {
     pub retired: u64,
     pub state: State,
     pub reservation: bool,
+    /// How many were taken.
+    pub taken: u64,
+    /// MSR before, and handler of each, if they were listened to.
     pub interrupts: Vec<(u64, u64)>,
     pub memory: Vec<u8>,
 }
 
 impl Bench {
-    /// A machine of a model whose vCPU counts exactly (virtual clock) or not.
-    pub fn new(model: &'static CpuModel, exact: bool, how: How) -> Bench {
+    /// A machine of a model whose vCPU counts exactly (virtual clock) or not. Nobody listens to interrupts of a `silent`
+    /// one: translated code takes them itself.
+    pub fn new(model: &'static CpuModel, exact: bool, silent: bool, how: How) -> Bench {
         let memory = Arc::new(Memory::new(RAM, 1).expect("the host has memory"));
         let clock = Arc::new(if exact { Clock::virtual_time(0) } else { Clock::real(Some(0)) });
-        let log = Arc::new(Log::default());
+        let log = Arc::new(Log(Mutex::default(), !silent));
         let mut v = Vcpu::new(0, model, memory.clone(), clock, log.clone());
         memory.hub().mailbox(0).set_quiet(false);
         let radix = v.state.lpcr | lpcr::HR | lpcr::UPRT | lpcr::GTSE;
@@ -98,8 +109,9 @@ impl Bench {
                 // Referenced and changed.
                 put(TABLES + next + 0x2000 + page * 8, VALID | LEAF | real << 12 | 0x180 | rights | privileged);
             };
-            for page in 0..2 {
-                map((CODE >> 12) + page, (CODE >> 12) + page, 5);
+            // Where handlers stand with AIL = 3 and 2, too.
+            for page in [CODE >> 12, (CODE >> 12) + 1, 3, 4, 5, 0x17, 0x18, 0x19] {
+                map(page, page, 5);
             }
             for page in 0..PAGES {
                 let rights = if page == PAGES - 1 { 4 } else { 6 };
@@ -121,11 +133,24 @@ impl Bench {
         // r0 is kept in SPRG1.
         let skip = assembled(&["mtspr 273,r0", "mfspr r0,26", "addi r0,r0,4", "mtspr 26,r0", "mfspr r0,273", "rfid"]);
         let stop = assembled(&["sc 1"]);
+        let again = assembled(&["mtspr 273,r0", "addi r0,0,150", "mtspr 22,r0", "mfspr r0,273", "rfid"]);
+        let back = assembled(&["rfscv"]);
+        for n in 0..128 {
+            write(0x1_7000 + 0x20 * n, &back);
+            write(0x3000 + 0x20 * n, &back);
+        }
         for vector in (0x100..0x1800).step_by(0x100).chain([0xF20, 0xF40, 0xF60, 0xF80]) {
             // Fetches that fail would fail for ever.
             let ends = matches!(vector, 0x400 | 0x480);
             if vector % 0x100 == 0 && vector != 0xF00 || vector > 0xF00 && vector < 0x1000 {
-                write(vector, if ends { &stop } else { &skip });
+                let handler = match vector {
+                    _ if ends => &stop,
+                    0x900 => &again,
+                    _ => &skip,
+                };
+                for base in [0, 0x4000, 0x1_8000] {
+                    write(base + vector, handler);
+                }
             }
         }
         let mut words = s.words.clone();
@@ -138,11 +163,13 @@ impl Bench {
         self.memory.write(BUFFER, &s.data).expect("inside of RAM");
         let v = self.engine.vcpu();
         v.state = State { lpcr: v.state.lpcr, pir: v.state.pir, ..s.state.clone() };
-        let l = v.state.lpcr & !lpcr::ILE | if s.little { lpcr::ILE } else { 0 };
+        let l = v.state.lpcr & !(lpcr::ILE | 3 << lpcr::AIL_SHIFT) | if s.little { lpcr::ILE } else { 0 };
+        let l = l | s.ail << lpcr::AIL_SHIFT;
         v.state.spr.pid = 1;
-        v.state.spr.fscr = fscr::TAR | fscr::EBB | fscr::DSCR | fscr::PREFIX;
+        v.state.spr.fscr = fscr::TAR | fscr::EBB | fscr::DSCR | fscr::PREFIX | fscr::SCV;
         v.reservation = Default::default();
         v.set_lpcr(l);
+        v.set_decrementer(s.decrementer);
         v.set_msr(s.state.msr);
         if let Ok(mut log) = self.log.0.lock() {
             log.clear();
@@ -151,7 +178,7 @@ impl Bench {
 
     /// Runs, at most `most` instructions.
     pub fn run(&mut self, most: u64) -> Outcome {
-        let before = self.engine.retired();
+        let before = (self.engine.retired(), self.engine.stats().interrupts);
         let exit = self.engine.run(most);
         let mut memory = vec![0; ((PAGES + 1) << 12) as usize];
         self.memory.read(BUFFER, &mut memory[..(PAGES << 12) as usize]).expect("inside of RAM");
@@ -159,7 +186,15 @@ impl Bench {
         let v = self.engine.vcpu();
         let (state, reservation) = (v.state.clone(), v.reservation.held);
         let interrupts = self.log.0.lock().map(|l| l.clone()).unwrap_or_default();
-        Outcome { exit, retired: self.engine.retired() - before, state, reservation, interrupts, memory }
+        Outcome {
+            exit,
+            retired: self.engine.retired() - before.0,
+            state,
+            reservation,
+            taken: self.engine.stats().interrupts - before.1,
+            interrupts,
+            memory,
+        }
     }
 
     /// What was translated.
@@ -184,6 +219,7 @@ pub fn differences(want: &Outcome, got: &Outcome) -> String {
     one("exit", &want.exit, &got.exit);
     one("retired", &want.retired, &got.retired);
     one("reservation", &want.reservation, &got.reservation);
+    one("interrupts taken", &want.taken, &got.taken);
     one("interrupts", &want.interrupts, &got.interrupts);
     for n in 0..32 {
         one(&format!("r{n}"), &w.gpr[n], &g.gpr[n]);

@@ -27,6 +27,10 @@ const TARGETS: [i64; 2] = [12, 13];
 pub struct Stream {
     pub level: IsaLevel,
     pub little: bool,
+    /// Of LPCR.
+    pub ail: u64,
+    /// Ticks until the decrementer interrupts.
+    pub decrementer: u64,
     /// From [`CODE`].
     pub offset: u64,
     pub words: Vec<u32>,
@@ -39,9 +43,11 @@ impl Stream {
     /// Its instructions, to be read.
     pub fn listing(&self) -> String {
         let mut text = format!(
-            "{:?}, {}-endian, msr {:#x}, xer {:#x} cr {:#x} ctr {:#x} lr {:#x}\n",
+            "{:?}, {}-endian, AIL {}, decrementer {}, msr {:#x}, xer {:#x} cr {:#x} ctr {:#x} lr {:#x}\n",
             self.level,
             if self.little { "little" } else { "big" },
+            self.ail,
+            self.decrementer,
             self.state.msr,
             self.state.xer(),
             self.state.cr(),
@@ -242,14 +248,25 @@ fn instruction(rows: &Rows, level: IsaLevel, kind: Kind, at: u64, len: u64, r: &
     }
 }
 
+const RFID: u64 = 0x4C00_0024;
+/// What changes MSR or returns: mtmsrd (of EE and RI, of all), mfmsr, rfid, mtspr of SRR1, DEC and AMR; a register is to be
+/// put in.
+const SYSTEM: [u64; 9] =
+    [0x7C01_0164, 0x7C01_0164, 0x7C01_0164, 0x7C00_0164, 0x7C00_00A6, RFID, 0x7C1B_03A6, 0x7C16_03A6, 0x7C1D_03A6];
+
 /// A stream.
-pub fn stream(rows: &Rows, level: IsaLevel, r: &mut Rng) -> Stream {
+pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream {
     let len = 1 + r.below(MOST);
     let little = !r.one_in(4);
     let kind = Kind { vectors: r.one_in(2), calm: r.one_in(2), little };
     let mut words = Vec::new();
     while (words.len() as u64) < len {
+        let system = exact && r.one_in(24);
         let raw = match r.below(24) {
+            _ if system => match r.pick(&SYSTEM) {
+                RFID => RFID,
+                word => word | r.below(32) << 21,
+            },
             // Special purpose registers that problem state has.
             0 => {
                 let spr = r.pick(&[1u64, 8, 9, 256, 815, 1, 9]);
@@ -282,6 +299,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, r: &mut Rng) -> Stream {
         (msr::LE, little),
         (TRANSLATED, translated),
         (msr::PR, problem),
+        (msr::EE, exact && r.one_in(3)),
         (msr::FP, kind.calm || !r.one_in(16)),
         (msr::VEC, kind.calm || !r.one_in(16)),
         (msr::VSX, kind.calm || !r.one_in(16)),
@@ -328,7 +346,11 @@ pub fn stream(rows: &Rows, level: IsaLevel, r: &mut Rng) -> Stream {
     for chunk in data.chunks_mut(8) {
         chunk.copy_from_slice(&integer(r, 64).to_le_bytes());
     }
-    Stream { level, little, offset, words, state: s, data }
+    // The last one mostly: it is Linux's.
+    let ail = r.pick(&[0, 2, 3, 3]);
+    let decrementer = if exact { r.below(300) } else { 0x7000_0000 };
+    (s.spr.srr0, s.spr.srr1) = (code_at + 4 * r.below(len + 1), bits);
+    Stream { level, little, ail, decrementer, offset, words, state: s, data }
 }
 
 /// Rounding mode, and sometimes an enabled exception.
