@@ -292,7 +292,8 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     }
     // Sometimes a page ends within it.
     let offset = if r.one_in(4) { 0x1000 - 4 * r.below(len + 1).min(64) } else { 4 * r.below(512) };
-    let translated = !r.one_in(4);
+    // Before 3.0 there are no radix tables.
+    let translated = level >= IsaLevel::V3_0 && !r.one_in(4);
     let problem = r.one_in(2);
     let mut bits = msr::SF | msr::ME | msr::RI;
     for (bit, on) in [
