@@ -3,22 +3,14 @@
 use crate::options::{Given, Id};
 use crate::values::{hint, key_values, number};
 use anyhow::{Context as _, Result, bail, ensure};
-use machine::{Accelerator, AcceleratorKind};
-use std::ffi::OsString;
-use std::path::PathBuf;
-
-/// Largest code cache in MiB.
-const CODE_CACHE_MIB_MAX: u64 = 4096;
-/// The file that compiled code is kept in, below the user's cache folder.
-const CODE_CACHE_FILE: &str = "aileron/code-cache";
+use machine::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
 
 /// What the options say, until all are known.
 #[derive(Debug, Default)]
 pub struct AcceleratorOptions {
     name: Option<String>,
     code_cache_mib: Option<u64>,
-    /// `Some(None)`: no file.
-    code_cache_file: Option<Option<PathBuf>>,
+    code_cache: Option<CodeCache>,
     perf_map: bool,
     jitdump: bool,
     threshold: Option<u32>,
@@ -41,7 +33,7 @@ impl AcceleratorOptions {
             Id::CodeCacheMib => self.code_cache_mib = Some(mib(value)?),
             Id::CodeCache => {
                 ensure!(!value.is_empty(), "expected the name of a file, or none");
-                self.code_cache_file = Some((value != "none").then(|| value.into()));
+                self.code_cache = Some(if value == "none" { CodeCache::None } else { CodeCache::File(value.into()) });
             }
             Id::PerfMap => self.perf_map = true,
             Id::Jitdump => self.jitdump = true,
@@ -70,13 +62,9 @@ impl AcceleratorOptions {
             ensure!(tb_size == mib, "-accel tb-size={tb_size} and --code-cache-mib {mib} contradict each other");
         }
         if let Some(mib) = self.code_cache_mib.or(tb_size) {
-            // At most 2^32 bytes, on a host of 64 bits.
             accelerator.code_cache_bytes = (mib << 20) as usize;
         }
-        accelerator.code_cache_file = match self.code_cache_file {
-            Some(file) => file,
-            None => in_cache_folder(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")),
-        };
+        accelerator.code_cache = self.code_cache.unwrap_or(CodeCache::OfUser);
         accelerator.perf_map = self.perf_map;
         accelerator.jitdump = self.jitdump;
         accelerator.threshold = self.threshold.unwrap_or(accelerator.threshold);
@@ -91,7 +79,8 @@ fn whole(text: &str, least: u64, most: u64, what: &str) -> Result<u64> {
 }
 
 fn mib(text: &str) -> Result<u64> {
-    whole(text, 1, CODE_CACHE_MIB_MAX, "MiB")
+    let mib = |bytes: &usize| (bytes >> 20) as u64;
+    whole(text, mib(CODE_CACHE_BYTES.start()), mib(CODE_CACHE_BYTES.end()), "MiB")
 }
 
 /// Reads the value of `-accel`. Gives the size of the code cache in MiB if it says one.
@@ -136,14 +125,6 @@ fn named(text: &str, accelerator: &mut Accelerator, warnings: &mut Vec<String>) 
         }
     }
     Ok(tb_size)
-}
-
-/// The file of compiled code in the user's cache folder (XDG Base Directory Specification: a path that is not absolute is
-/// none); `None` for a user who has no folder.
-fn in_cache_folder(xdg_cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    let absolute = |path: Option<OsString>| path.map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = absolute(xdg_cache_home).or_else(|| Some(absolute(home)?.join(".cache")))?;
-    Some(folder.join(CODE_CACHE_FILE))
 }
 
 /// The text of `-accel help`.
@@ -203,7 +184,7 @@ mod tests {
             "-accel",
             "jit",
             "--code-cache-mib",
-            "4096",
+            "1024",
             "-code-cache",
             "x/y",
             "--perf-map",
@@ -211,10 +192,10 @@ mod tests {
             "--jit-threshold",
             "1",
         ]);
-        assert_eq!((all.code_cache_bytes, all.threshold), (4 << 30, 1));
-        assert_eq!(all.code_cache_file, Some("x/y".into()));
+        assert_eq!((all.code_cache_bytes, all.threshold), (1 << 30, 1));
+        assert_eq!((all.code_cache, default.code_cache), (CodeCache::File("x/y".into()), CodeCache::OfUser));
         assert!(all.perf_map && all.jitdump);
-        assert_eq!(quiet(&["-accel", "jit", "--code-cache", "none"]).code_cache_file, None);
+        assert_eq!(quiet(&["-accel", "jit", "--code-cache", "none"]).code_cache, CodeCache::None);
         assert_eq!(quiet(&["-accel", "tcg,tb-size=64"]).code_cache_bytes, 64 << 20);
         assert_eq!(quiet(&["-accel", "tcg,tb-size=0"]).code_cache_bytes, 256 << 20);
         assert_eq!(quiet(&["-accel", "tcg,tb-size=64", "--code-cache-mib", "64"]).code_cache_bytes, 64 << 20);
@@ -230,30 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn the_users_cache_folder() {
-        let folder = |xdg: Option<&str>, home: Option<&str>| in_cache_folder(xdg.map(Into::into), home.map(Into::into));
-        assert_eq!(folder(Some("/c"), Some("/h")), Some("/c/aileron/code-cache".into()));
-        for xdg in [None, Some(""), Some("relative")] {
-            assert_eq!(folder(xdg, Some("/h")), Some("/h/.cache/aileron/code-cache".into()));
-            assert_eq!(folder(xdg, None), None);
-            assert_eq!(folder(xdg, Some("")), None);
-        }
-    }
-
-    #[test]
     fn slips() {
         for (line, words) in [
-            (&["--code-cache-mib", "0"][..], &["'0'", "MiB from 1 to 4096"][..]),
-            (&["--code-cache-mib", "4097"], &["'4097'", "4096"]),
+            (&["--code-cache-mib", "0"][..], &["'0'", "MiB from 1 to 1024"][..]),
+            (&["--code-cache-mib", "1025"], &["'1025'", "1024"]),
             (&["--code-cache-mib", "1.5"], &["'1.5'", "whole number"]),
             (&["--code-cache-mib", "64M"], &["'64M'", "MiB"]),
-            (&["--code-cache-mib", "99999999999999999999"], &["4096"]),
+            (&["--code-cache-mib", "99999999999999999999"], &["1024"]),
             (&["--code-cache", ""], &["file, or none"]),
             (&["--jit-threshold", "0"], &["'0'", "from 1 to 4294967295"]),
             (&["--jit-threshold", "-1"], &["'-1'", "whole number"]),
             (&["--jit-threshold", "4294967296"], &["4294967295"]),
             (&["-accel", "tcg,tb-size=x"], &["tb-size", "'x'"]),
-            (&["-accel", "tcg,tb-size=9999"], &["tb-size", "4096"]),
+            (&["-accel", "tcg,tb-size=9999"], &["tb-size", "1024"]),
             (&["-accel", "tcg,tb-size=64", "--code-cache-mib", "65"], &["64", "65", "contradict"]),
             (&["-accel", "lockstep,ram-every=0"], &["ram-every", "from 1"]),
             (&["-accel", "jit,ram-every=5"], &["only lockstep"]),

@@ -108,10 +108,10 @@ pub static OPTIONS: &[Row] = &[
         "number of vCPUs, each a core of its own; default 1"),
     row(&["accel"], Some("name"), Id::Accel, "how guest code is executed (-accel help)"),
     row(&["jit-threshold"], Some("n"), Id::JitThreshold, "executions of a block before it is compiled; default 500"),
-    row(&["code-cache-mib"], Some("n"), Id::CodeCacheMib, "most host memory for compiled code, 1 to 4096 MiB; default 256"),
+    row(&["code-cache-mib"], Some("n"), Id::CodeCacheMib, "most host memory for compiled code, 1 to 1024 MiB; default 256"),
     row(&["code-cache"], Some("file|none"), Id::CodeCache,
-        "keeps compiled code for the next run; default aileron/code-cache in the user's cache folder ($XDG_CACHE_HOME or \
-         ~/.cache)"),
+        "keeps compiled code for the next run; default one for each build and CPU model in the user's cache folder \
+         ($XDG_CACHE_HOME/aileron or ~/.cache/aileron)"),
     row(&["perf-map"], None, Id::PerfMap, "lists compiled code in /tmp/perf-PID.map, so that perf names it"),
     row(&["jitdump"], None, Id::Jitdump, "writes compiled code down in perf's jitdump format, for perf inject --jit"),
     row(&["icount"], Some("[shift=]0"), Id::Icount,

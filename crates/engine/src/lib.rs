@@ -163,10 +163,19 @@ impl Engine {
         }
     }
 
+    /// The translated code that the last [`Engine::run`] ran in pieces: effective address at which it was entered, and its
+    /// host code, disassembled. `None`: all was interpreted.
+    pub fn last_region(&self) -> Option<(u64, String)> {
+        self.translation.as_ref()?.last_region()
+    }
+
     /// Runs guest code: exactly `instructions` of them under the virtual clock, about so many under the
     /// real one, unless it has to come back earlier.
     pub fn run(&mut self, instructions: u64) -> EngineExit {
         let end = self.retired.saturating_add(instructions);
+        if let Some(t) = &mut self.translation {
+            t.last = None;
+        }
         loop {
             let left = i64::try_from(end - self.retired.min(end)).unwrap_or(i64::MAX);
             if left == 0 {
@@ -222,6 +231,11 @@ impl Engine {
                 Leave::Hot(real) => {
                     if let Some(t) = &mut self.translation {
                         t.is_hot(&mut self.vcpu, &mut self.interpreter, real);
+                    }
+                }
+                Leave::New(real) => {
+                    if let Some(t) = &self.translation {
+                        t.is_new(&self.vcpu, &mut self.interpreter, real);
                     }
                 }
                 Leave::Exit => match self.vcpu.exit {

@@ -3,7 +3,7 @@
 use interp::Interpreter;
 use jit::blob::Key;
 use jit::region::{Source, add_word};
-use jit::store::{Translator, page_bytes};
+use jit::store::{Asked, Installed, Translator, page_bytes};
 use jit::stubs;
 use memory::{PAGE_OFFSET, PAGE_SHIFT};
 use std::sync::Arc;
@@ -22,12 +22,14 @@ pub(crate) struct Translation {
     pub pieces: bool,
     /// Times that code was entered.
     pub entries: u64,
+    /// In pieces: where code was entered last, and which.
+    pub last: Option<(u64, u64)>,
 }
 
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         stubs::prepare(v, translator.deliver());
-        Translation { translator, threshold, pieces: false, entries: 0 }
+        Translation { translator, threshold, pieces: false, entries: 0, last: None }
     }
 
     pub fn clear(&self) {
@@ -41,11 +43,10 @@ impl Translation {
     /// Installs what is ready, and makes room where there is none. No translated code runs.
     #[inline]
     pub fn look_up(&mut self, v: &mut Vcpu, interpreter: &mut Interpreter) {
-        if self.translator.is_ready() {
-            self.install(v, interpreter);
-        }
         if self.translator.is_full() {
             self.make_room(v, interpreter);
+        } else if self.translator.is_ready() {
+            self.install(v, interpreter);
         }
     }
 
@@ -61,46 +62,75 @@ impl Translation {
     fn make_room(&mut self, v: &mut Vcpu, interpreter: &mut Interpreter) {
         let memory = v.memory.clone();
         let index = v.index;
-        self.translator.make_room(&memory, index, || {
+        let made = self.translator.make_room(&memory, index, || {
             if v.mailbox().pending() & memory::mail::pending::MAIL != 0 {
                 v.serve_mail();
             }
         });
-        v.code_events.push(CodeEvent::ForgetTranslations);
-        act_on_events(Some(self), v, interpreter);
+        if made {
+            v.code_events.push(CodeEvent::ForgetTranslations);
+            act_on_events(Some(self), v, interpreter);
+        }
+    }
+
+    /// Whether code of this mode is translated: that of 32-bit mode, and code that is traced, is the interpreter's.
+    fn is_translated(v: &Vcpu) -> bool {
+        v.mode & mode::SF != 0 && v.mode & (mode::STEP | mode::BRANCH_TRACE) == 0
+    }
+
+    /// The block at `real` was decoded: another vCPU, or an earlier run, may have had it translated.
+    #[cold]
+    pub fn is_new(&self, v: &Vcpu, interpreter: &mut Interpreter, real: u64) {
+        let key = Self::key(v, (real & PAGE_OFFSET) as u16);
+        if Self::is_translated(v)
+            && let Some(code) = self.translator.find(&v.memory, real >> PAGE_SHIFT, key)
+        {
+            interpreter.translated(real, key.mode, code);
+        }
     }
 
     /// The block decoded at `real` ran often: a translation is found, or asked for.
     #[cold]
     pub fn is_hot(&mut self, v: &mut Vcpu, interpreter: &mut Interpreter, real: u64) {
-        let page = real >> PAGE_SHIFT;
-        let key = Self::key(v, (real & PAGE_OFFSET) as u16);
-        // Code of 32-bit mode, and code that is traced, is the interpreter's.
-        if v.mode & mode::SF == 0 || v.mode & (mode::STEP | mode::BRANCH_TRACE) != 0 {
+        if !Self::is_translated(v) {
             return;
         }
-        let code = self.translator.find(&v.memory, page, key).or_else(|| {
-            let version = v.memory.code_version(page)?;
-            let mut source = Source {
-                key,
-                level: v.model.level,
-                bytes: page_bytes(&v.memory, page)?,
-                warm: [0; 16],
-                known: [0; 16],
-            };
-            interpreter.warm(real, key.mode, (self.threshold / WARM_FRACTION).max(1), |offset, len| {
-                (0..len).map(|n| offset + 4 * n).for_each(|o| add_word(&mut source.warm, o));
-            });
-            add_word(&mut source.warm, key.offset);
-            // Bytes that changed while they were read belong to another version.
-            if v.memory.code_version(page) != Some(version) {
-                return None;
-            }
-            self.translator.request(&v.memory, page, version, source).map(|new| new.code)
-        });
-        if let Some(code) = code {
-            interpreter.translated(real, key.mode, code);
+        let key = Self::key(v, (real & PAGE_OFFSET) as u16);
+        let asked = match self.translator.find(&v.memory, real >> PAGE_SHIFT, key) {
+            Some(code) => Some(Asked::Now(Installed { page: real >> PAGE_SHIFT, key, code })),
+            None => self.request(v, interpreter, real >> PAGE_SHIFT, key),
+        };
+        match asked {
+            Some(Asked::Now(new)) => interpreter.translated(real, key.mode, new.code),
+            // Whoever installs it tells its own interpreter only.
+            Some(Asked::Later) | None => interpreter.run_again(real, key.mode),
+            Some(Asked::Never) => {}
         }
+    }
+
+    /// `None`: the page changes just now.
+    fn request(&self, v: &Vcpu, interpreter: &mut Interpreter, page: u64, key: Key) -> Option<Asked> {
+        let version = v.memory.code_version(page)?;
+        let bytes = page_bytes(&v.memory, page)?;
+        let mut source = Source { key, level: v.model.level, bytes, warm: [0; 16], known: [0; 16] };
+        interpreter.warm(
+            page << PAGE_SHIFT | u64::from(key.offset),
+            key.mode,
+            (self.threshold / WARM_FRACTION).max(1),
+            |offset, len| {
+                (0..len).map(|n| offset + 4 * n).for_each(|o| add_word(&mut source.warm, o));
+            },
+        );
+        add_word(&mut source.warm, key.offset);
+        // Bytes that changed while they were read belong to another version.
+        (v.memory.code_version(page) == Some(version))
+            .then(|| self.translator.request(&v.memory, page, version, source))
+    }
+
+    /// Address and host code of what [`Translation::enter`] ran last in pieces.
+    pub fn last_region(&self) -> Option<(u64, String)> {
+        let (address, code) = self.last?;
+        Some((address, self.translator.host_code(code)?))
     }
 
     /// Runs translated code for NIA. Says whether it retired anything.
@@ -108,7 +138,9 @@ impl Translation {
     #[inline]
     pub fn enter(&mut self, v: &mut Vcpu, code: u64) -> bool {
         let nia = v.state.nia;
-        if !self.pieces {
+        if self.pieces {
+            self.last = Some((nia, code));
+        } else {
             v.translated.remember_jump(nia, code);
         }
         v.translated.page = nia & !PAGE_OFFSET;
@@ -131,7 +163,7 @@ pub(crate) fn act_on_events(translation: Option<&Translation>, v: &mut Vcpu, int
         match *event {
             CodeEvent::DropPage(page) => {
                 if let Some(t) = translation {
-                    t.translator.drop_page(page);
+                    t.translator.drop_page(&v.memory, page);
                 }
                 v.translated.forget_jumps();
             }

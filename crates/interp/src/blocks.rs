@@ -71,6 +71,8 @@ pub struct Block {
     pub heat: u32,
     /// It ran often enough to become part of a region.
     pub warm: bool,
+    /// It was not reported as new yet.
+    pub is_new: bool,
     /// Where translated code for it is entered; 0: nowhere.
     pub code: u64,
 }

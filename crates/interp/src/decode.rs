@@ -97,6 +97,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
         traced,
         heat: 0,
         warm: false,
+        is_new: false,
         code: 0,
     })
 }

@@ -18,8 +18,10 @@ pub enum Leave {
     Translated(u64),
     /// [`Vcpu::code_events`] wait to be acted upon.
     CodeEvents,
-    /// The block at NIA has run often: its real address. It is reported once.
+    /// The block at NIA has run often: its real address. It is reported once, unless [`Interpreter::run_again`].
     Hot(u64),
+    /// The block at NIA was decoded just now: its real address. Reported if blocks can become hot.
+    New(u64),
 }
 
 /// Bytes around a block that are likely to become one region with it.
@@ -66,17 +68,27 @@ impl Interpreter {
         }
     }
 
+    /// The block decoded at `real` for `mode` is reported as hot again when it has run as often as made it hot.
+    pub fn run_again(&mut self, real: u64, mode: u32) {
+        let id = self.blocks.find(real, mode);
+        if id != NONE {
+            let block = self.blocks.get_mut(id);
+            // It runs once at least.
+            (block.heat, block.warm) = (self.threshold.saturating_add(1), true);
+        }
+    }
+
     /// The block at `real` is about to be translated for `mode`: feeds the stretches of its page that ran at least `times`
     /// times to `f` (offset in bytes, and length in instructions). Blocks near it, which are likely to be part of the same
     /// region, get as long again before they are reported themselves.
     pub fn warm(&mut self, real: u64, mode: u32, times: u32, mut f: impl FnMut(u16, u16)) {
         let threshold = self.threshold;
         self.blocks.change_page(real >> memory::PAGE_SHIFT, mode, |b| {
-            b.warm |= threshold - b.heat.min(threshold) >= times;
+            b.warm |= !b.is_new && threshold - b.heat.min(threshold) >= times;
             if b.warm {
                 f((b.real & memory::PAGE_OFFSET) as u16, b.len as u16);
             }
-            if b.heat != 0 && b.real.abs_diff(real) < NEAR {
+            if b.heat != 0 && !b.is_new && b.real.abs_diff(real) < NEAR {
                 b.heat = threshold;
             }
         });
@@ -102,7 +114,9 @@ impl Interpreter {
         let mut id = self.blocks.find(real, v.mode);
         if id == NONE {
             let mut block = decode_block(v, ea, real).ok()?;
-            block.heat = if block.traced.is_none() { self.threshold } else { 0 };
+            // First it is reported as new, then as hot.
+            block.is_new = block.traced.is_none() && self.threshold != 0;
+            block.heat = u32::from(block.is_new);
             id = self.blocks.insert(block);
         }
         self.blocks.remember(v, ea, id);
@@ -136,7 +150,12 @@ impl Interpreter {
                     if block.heat != 0 {
                         block.heat -= 1;
                         if block.heat == 0 {
-                            return Leave::Hot(block.real);
+                            return if std::mem::take(&mut block.is_new) {
+                                block.heat = self.threshold;
+                                Leave::New(block.real)
+                            } else {
+                                Leave::Hot(block.real)
+                            };
                         }
                     }
                 }

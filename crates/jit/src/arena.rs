@@ -251,24 +251,35 @@ impl Arena {
         Some(Placed { offset, len, segment, generation: s.generation[segment] })
     }
 
+    /// The executable addresses that [`Arena::evict_oldest`] would free (none if all are empty). Once
+    /// [`Arena::allocate`] found no room they stay the same until then.
+    pub fn oldest(&self) -> Range<u64> {
+        self.oldest_of(&self.state()).map_or(self.range().start..self.range().start, |(_, range)| range)
+    }
+
+    /// The segment that was filled first, and its executable addresses.
+    fn oldest_of(&self, s: &State) -> Option<(usize, Range<u64>)> {
+        let segment = (1..=SEGMENTS).map(|n| (s.current + n) % SEGMENTS).find(|&n| s.used[n] != 0)?;
+        let start = self.range().start + (segment * self.segment_bytes) as u64;
+        Some((segment, start..start + self.segment_bytes as u64))
+    }
+
     /// Frees the segment that was filled first and returns its executable addresses (none if all are empty): what lies
     /// there is gone. The caller has made sure that no thread runs there, will return there or has a jump into it.
     pub fn evict_oldest(&self) -> Range<u64> {
         let s = &mut *self.state();
-        let oldest = (1..=SEGMENTS).map(|n| (s.current + n) % SEGMENTS).find(|&n| s.used[n] != 0);
-        let Some(segment) = oldest else { return self.range().start..self.range().start };
+        let Some((segment, range)) = self.oldest_of(s) else { return self.range().start..self.range().start };
         let bytes = std::mem::take(&mut s.used[segment]);
         s.generation[segment] += 1;
         s.usage.used_bytes -= bytes;
         s.usage.evicted += 1;
         s.usage.evicted_bytes += bytes as u64;
-        let offset = segment * self.segment_bytes;
         if cfg!(debug_assertions) {
             // Whoever still comes here shall be found out.
+            let offset = segment * self.segment_bytes;
             (offset..offset + bytes).step_by(8).for_each(|at| self.store(at, [TRAP; 8]));
         }
-        let start = self.range().start + offset as u64;
-        start..start + self.segment_bytes as u64
+        range
     }
 
     /// Puts code into its place. Nobody may run there before.

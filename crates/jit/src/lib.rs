@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod effects;
 pub mod emit;
 pub mod hooks;
+pub mod listing;
 pub mod perf;
 pub mod region;
 pub mod store;

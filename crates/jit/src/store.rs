@@ -1,20 +1,25 @@
 //! All translations of a machine, shared by its vCPUs: found by real page, offset and mode, linked among each other,
-//! dropped with their page, compiled by a thread in the background.
+//! dropped with their page, compiled by a thread in the background, kept on disk.
+
+mod work;
 
 use crate::arena::{Arena, ArenaError};
-use crate::blob::{Blob, Key, PAGE};
+use crate::blob::{Key, PAGE};
 use crate::compile::{CompileError, Compiler};
 use crate::deliver::{Deliver, DeliverError};
-use crate::perf::CodeNames;
+use crate::listing::listing;
+use crate::perf::{CodeNames, NamesError};
 use crate::region::{Source, add_word};
 use memory::Memory;
 use memory::mail::Message;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use vcpu::context::mode;
+use work::{Done, Job, Made, Workshop};
 
 /// Regions that wait for the compile thread at most; more are asked for again later.
 const MOST_WAITING: usize = 4096;
@@ -31,12 +36,25 @@ pub struct Options {
     pub background: bool,
     /// Who is told where code stands.
     pub names: Option<Arc<CodeNames>>,
+    /// Whether jumps from region to region are linked; else each comes back to the engine.
+    pub link: bool,
+    /// Where code is kept for the next run.
+    pub disk: Option<Disk>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { cache_bytes: 64 << 20, background: true, names: None }
+        Options { cache_bytes: 64 << 20, background: true, names: None, link: true, disk: None }
     }
+}
+
+/// Where code is kept for the next run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file; `None`: the one in the user's cache folder ([`crate::cache::default_file`]).
+    pub file: Option<PathBuf>,
+    /// Name of the CPU model that code is for.
+    pub cpu_model: String,
 }
 
 /// Why there is no translator.
@@ -54,6 +72,9 @@ pub enum TranslatorError {
     /// No thread.
     #[error("the host gives no thread to compile on: {0}; use -accel interp")]
     Thread(std::io::Error),
+    /// No file for `perf`.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 /// Counters, for `--stats`.
@@ -112,34 +133,51 @@ struct Counters {
 struct Live {
     entry: u64,
     base: u64,
-    version: u32,
+    bytes: usize,
     /// Jumps to other places of the page: address of the distance, and where they go.
     links: Vec<(u64, u16)>,
 }
 
-#[derive(Debug)]
-struct Job {
-    page: u64,
+/// What is known of a real page as it was under one version.
+#[derive(Debug, Default)]
+struct Page {
+    /// [`Memory::code_version`].
     version: u32,
-    source: Source,
-}
-
-#[derive(Debug)]
-struct Done {
-    page: u64,
-    version: u32,
-    key: Key,
-    blob: Option<Blob>,
+    regions: HashMap<Key, Live>,
+    /// Asked for, not there yet.
+    waiting: HashSet<Key>,
+    /// Asked for in vain.
+    refused: HashSet<Key>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     /// By real page.
-    pages: HashMap<u64, HashMap<Key, Live>>,
-    /// Asked for, not there yet.
-    waiting: HashSet<(u64, Key)>,
-    /// Asked for in vain.
-    refused: HashSet<(u64, Key)>,
+    pages: HashMap<u64, Page>,
+    /// Jobs that are under way.
+    waiting: usize,
+    /// Regions refused since that was last forgotten.
+    refused: usize,
+}
+
+impl Inner {
+    /// The page under this version: what was known of an older one is gone.
+    fn page(&mut self, page: u64, version: u32) -> &mut Page {
+        let found = self.pages.entry(page).or_default();
+        if found.version != version {
+            *found = Page { version, ..Page::default() };
+        }
+        found
+    }
+
+    fn refuse(&mut self, page: u64, version: u32, key: Key) {
+        if self.refused >= MOST_REFUSED {
+            self.refused = 0;
+            self.pages.values_mut().for_each(|p| p.refused.clear());
+        }
+        self.refused += 1;
+        self.page(page, version).refused.insert(key);
+    }
 }
 
 /// A region that was installed.
@@ -153,57 +191,41 @@ pub struct Installed {
     pub code: u64,
 }
 
+/// What became of a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked {
+    /// It is there.
+    Now(Installed),
+    /// It may be there when it is asked for again.
+    Later,
+    /// The interpreter has to run it.
+    Never,
+}
+
+/// The arena is full.
+struct NoRoom;
+
 /// All translations of a machine.
 #[derive(Debug)]
 pub struct Translator {
     arena: Arena,
     inner: Mutex<Inner>,
     jobs: Option<Sender<Job>>,
-    done: Arc<Mutex<Vec<Done>>>,
-    ready: Arc<AtomicBool>,
+    workshop: Arc<Workshop>,
+    /// A region found no room.
     full: AtomicBool,
-    counters: Arc<Counters>,
-    compiler: Mutex<Compiler>,
+    /// Room is being made.
+    evicting: AtomicBool,
+    /// For what is compiled at once.
+    compiler: Option<Mutex<Compiler>>,
     deliver: &'static Deliver,
     thread: Option<JoinHandle<()>>,
     names: Option<Arc<CodeNames>>,
+    link: bool,
 }
 
 fn locked<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn compile(compiler: &mut Compiler, counters: &Counters, job: Job) -> Done {
-    let start = Instant::now();
-    let blob = match compiler.compile(&job.source) {
-        Ok(blob) => {
-            counters.compiled.fetch_add(1, Relaxed);
-            counters.instructions.fetch_add(blob.instructions.into(), Relaxed);
-            counters.bytes.fetch_add(blob.code.len() as u64, Relaxed);
-            Some(blob)
-        }
-        Err(e) => {
-            tracing::debug!("region at {:#x} {:?}: {e}", job.page, job.source.key);
-            counters.refused.fetch_add(1, Relaxed);
-            None
-        }
-    };
-    counters.compile_ns.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
-    Done { page: job.page, version: job.version, key: job.source.key, blob }
-}
-
-fn work(
-    jobs: &Receiver<Job>,
-    mut compiler: Compiler,
-    done: &Mutex<Vec<Done>>,
-    ready: &AtomicBool,
-    counters: &Counters,
-) {
-    while let Ok(job) = jobs.recv() {
-        let result = compile(&mut compiler, counters, job);
-        locked(done).push(result);
-        ready.store(true, Relaxed);
-    }
 }
 
 impl Translator {
@@ -212,35 +234,37 @@ impl Translator {
     /// # Errors
     /// What the host does not give.
     pub fn new(options: &Options) -> Result<Translator, TranslatorError> {
-        let done: Arc<Mutex<Vec<Done>>> = Arc::default();
-        let ready: Arc<AtomicBool> = Arc::default();
-        let counters: Arc<Counters> = Arc::default();
-        let (mut jobs, mut thread) = (None, None);
+        let arena = Arena::new(options.cache_bytes)?;
+        let workshop = Arc::new(Workshop::new(arena.segment_bytes()));
+        let compiler = Compiler::new()?;
+        let mut translator = Translator {
+            arena,
+            inner: Mutex::default(),
+            jobs: None,
+            workshop: workshop.clone(),
+            full: AtomicBool::new(false),
+            evicting: AtomicBool::new(false),
+            compiler: None,
+            deliver: Deliver::get().map_err(TranslatorError::Deliver)?,
+            thread: None,
+            names: options.names.clone().filter(|n| n.wanted()),
+            link: options.link,
+        };
+        let disk = options.disk.clone();
         if options.background {
             let (sender, receiver) = channel();
-            let compiler = Compiler::new()?;
-            let (done, ready, counters) = (done.clone(), ready.clone(), counters.clone());
-            thread = Some(
-                std::thread::Builder::new()
-                    .name("compile".into())
-                    .spawn(move || work(&receiver, compiler, &done, &ready, &counters))
-                    .map_err(TranslatorError::Thread)?,
-            );
-            jobs = Some(sender);
+            let work = move || {
+                disk.into_iter().for_each(|disk| workshop.open(&disk));
+                workshop.work(&receiver, compiler);
+            };
+            let thread = std::thread::Builder::new().name("compile".into()).spawn(work);
+            translator.thread = Some(thread.map_err(TranslatorError::Thread)?);
+            translator.jobs = Some(sender);
+        } else {
+            disk.into_iter().for_each(|disk| workshop.open(&disk));
+            translator.compiler = Some(Mutex::new(compiler));
         }
-        Ok(Translator {
-            arena: Arena::new(options.cache_bytes)?,
-            inner: Mutex::default(),
-            jobs,
-            done,
-            ready,
-            full: AtomicBool::new(false),
-            counters,
-            compiler: Mutex::new(Compiler::new()?),
-            deliver: Deliver::get().map_err(TranslatorError::Deliver)?,
-            thread,
-            names: options.names.clone(),
-        })
+        Ok(translator)
     }
 
     /// What takes interrupts, and returns from them, in generated code.
@@ -248,41 +272,56 @@ impl Translator {
         self.deliver
     }
 
-    /// Where a region is entered, if there is one that holds for the page as it is.
+    /// Where a region is entered, if there is one that holds for the page as it is: made in this run, or in an earlier one.
     pub fn find(&self, memory: &Memory, page: u64, key: Key) -> Option<u64> {
         let version = memory.code_version(page)?;
-        let inner = locked(&self.inner);
-        let live = inner.pages.get(&page)?.get(&key)?;
-        (live.version == version).then_some(live.entry)
+        if let Some(known) = locked(&self.inner).pages.get(&page)
+            && known.version == version
+            && let Some(live) = known.regions.get(&key)
+        {
+            return Some(live.entry);
+        }
+        let blob = self.workshop.kept(memory, page, key)?;
+        // Should there be no room, it is asked for again.
+        let done = Done { page, version, key, made: Made::Kept(blob) };
+        self.install(memory, &done).unwrap_or(None).map(|new| new.code)
     }
 
-    /// Asks for a region of a page whose bytes were read under `version`. `source.known` is filled in here. Returns what
-    /// was made at once, if no thread in the background works.
-    pub fn request(&self, memory: &Memory, page: u64, version: u32, mut source: Source) -> Option<Installed> {
+    /// Asks for a region of a page whose bytes were read under `version`. `source.known` is filled in here.
+    pub fn request(&self, memory: &Arc<Memory>, page: u64, version: u32, mut source: Source) -> Asked {
         {
             let mut inner = locked(&self.inner);
-            let what = (page, source.key);
-            let known =
-                inner.refused.contains(&what) || inner.pages.get(&page).is_some_and(|p| p.contains_key(&what.1));
-            if known || inner.waiting.len() >= MOST_WAITING || !inner.waiting.insert(what) {
-                return None;
+            let waiting = inner.waiting;
+            let known = inner.page(page, version);
+            if known.refused.contains(&source.key) {
+                return Asked::Never;
             }
-            if let Some(regions) = inner.pages.get(&page) {
-                for key in regions.keys().filter(|k| k.mode == source.key.mode && k.exact == source.key.exact) {
-                    add_word(&mut source.known, key.offset);
-                }
+            if known.regions.contains_key(&source.key) || waiting >= MOST_WAITING || !known.waiting.insert(source.key) {
+                return Asked::Later;
             }
+            for key in known.regions.keys().filter(|k| k.mode == source.key.mode && k.exact == source.key.exact) {
+                add_word(&mut source.known, key.offset);
+            }
+            inner.waiting += 1;
         }
-        let job = Job { page, version, source };
-        match &self.jobs {
-            Some(jobs) => {
-                // The thread lives as long as this does.
-                let _ = jobs.send(job);
-                None
-            }
-            None => {
-                let done = compile(&mut locked(&self.compiler), &self.counters, job);
-                self.install(memory, done)
+        let key = source.key;
+        let job = Job { memory: memory.clone(), page, version, source };
+        if let Some(jobs) = &self.jobs {
+            // The thread lives as long as this does.
+            let _ = jobs.send(job);
+            return Asked::Later;
+        }
+        let Some(compiler) = &self.compiler else { return Asked::Never };
+        let done = self.workshop.compile(&mut locked(compiler), job);
+        let refused = matches!(done.made, Made::Refused);
+        locked(&self.inner).waiting -= 1;
+        match self.install(memory, &done) {
+            Ok(Some(new)) => Asked::Now(new),
+            Ok(None) if refused => Asked::Never,
+            Ok(None) => Asked::Later,
+            Err(NoRoom) => {
+                locked(&self.inner).page(page, version).waiting.remove(&key);
+                Asked::Later
             }
         }
     }
@@ -290,52 +329,86 @@ impl Translator {
     /// Whether something is ready to be installed: looked at often.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Relaxed)
+        self.workshop.ready.load(Relaxed)
     }
 
-    /// Installs what is ready.
+    /// Installs what is ready. What finds no room waits until there is some.
     pub fn install_ready(&self, memory: &Memory) -> Vec<Installed> {
-        self.ready.store(false, Relaxed);
-        let done = std::mem::take(&mut *locked(&self.done));
-        done.into_iter().filter_map(|d| self.install(memory, d)).collect()
+        self.workshop.ready.store(false, Relaxed);
+        let done = std::mem::take(&mut *locked(&self.workshop.done));
+        let mut new = Vec::new();
+        for (n, one) in done.iter().enumerate() {
+            match self.install(memory, one) {
+                Ok(installed) => new.extend(installed),
+                Err(NoRoom) => {
+                    locked(&self.inner).waiting -= n;
+                    locked(&self.workshop.done).splice(0..0, done.into_iter().skip(n));
+                    self.workshop.ready.store(true, Relaxed);
+                    return new;
+                }
+            }
+        }
+        locked(&self.inner).waiting -= done.len();
+        new
     }
 
-    fn install(&self, memory: &Memory, done: Done) -> Option<Installed> {
-        let Done { page, version, key, blob } = done;
+    fn install(&self, memory: &Memory, done: &Done) -> Result<Option<Installed>, NoRoom> {
+        let &Done { page, version, key, ref made } = done;
         let mut inner = locked(&self.inner);
-        inner.waiting.remove(&(page, key));
-        let Some(blob) = blob else {
-            if inner.refused.len() >= MOST_REFUSED {
-                inner.refused.clear();
-            }
-            inner.refused.insert((page, key));
-            return None;
-        };
         if memory.code_version(page) != Some(version) {
-            self.counters.stale.fetch_add(1, Relaxed);
-            return None;
+            self.workshop.counters.stale.fetch_add(1, Relaxed);
+            return Ok(None);
+        }
+        let blob = match made {
+            Made::Compiled(blob) | Made::Kept(blob) if blob.code.len() <= self.arena.segment_bytes() => blob,
+            Made::Stale => {
+                // The page is again what it was meanwhile.
+                inner.page(page, version).waiting.remove(&key);
+                return Ok(None);
+            }
+            _ => {
+                inner.page(page, version).waiting.remove(&key);
+                inner.refuse(page, version, key);
+                return Ok(None);
+            }
+        };
+        if let Some(live) = inner.page(page, version).regions.get(&key) {
+            return Ok(Some(Installed { page, key, code: live.entry }));
         }
         let Some(placed) = self.arena.allocate(blob.code.len()) else {
-            // The engine makes room when it sees this; the region is asked for again.
             self.full.store(true, Relaxed);
-            return None;
+            return Err(NoRoom);
         };
+        inner.page(page, version).waiting.remove(&key);
         if let Err(e) = self.arena.write(&placed, &blob.code) {
             tracing::warn!("translated code could not be written: {e}");
-            return None;
+            return Ok(None);
+        }
+        if let Made::Kept(_) = made {
+            self.workshop.counters.cached.fetch_add(1, Relaxed);
         }
         let base = self.arena.exec_address(&placed);
         let live = Live {
             entry: base + u64::from(blob.entry),
             base,
-            version,
+            bytes: blob.code.len(),
             links: blob.links.iter().map(|l| (base + u64::from(l.rel32), l.to)).collect(),
         };
         if let Some(names) = &self.names {
-            names.loaded(base, &blob.code, &format!("guest-{page:x}{:03x}-{:x}", key.offset, key.mode));
+            let state = if key.mode & mode::PR != 0 { 'u' } else { 'k' };
+            names.loaded(base, &blob.code, &format!("guest_{state}_{page:x}{:03x}", key.offset));
         }
-        let regions = inner.pages.entry(page).or_default();
-        // Its jumps to others, those of others to it, and its own to itself.
+        let regions = &mut inner.page(page, version).regions;
+        if self.link {
+            self.link(regions, key, &live);
+        }
+        let code = live.entry;
+        regions.insert(key, live);
+        Ok(Some(Installed { page, key, code }))
+    }
+
+    /// Links the jumps of a new region to others, those of others to it, and its own to itself.
+    fn link(&self, regions: &HashMap<Key, Live>, key: Key, live: &Live) {
         let mut links = Vec::new();
         let alike = |other: &Key| other.mode == key.mode && other.exact == key.exact;
         for (at, to) in &live.links {
@@ -343,64 +416,76 @@ impl Translator {
             let entry = if *to == key.offset { Some(live.entry) } else { regions.get(&target).map(|r| r.entry) };
             links.extend(entry.map(|e| (*at, e)));
         }
-        for (_, other) in regions.iter().filter(|(k, _)| alike(k) && **k != key) {
+        for (_, other) in regions.iter().filter(|(k, _)| alike(k)) {
             links.extend(other.links.iter().filter(|(_, to)| *to == key.offset).map(|(at, _)| (*at, live.entry)));
         }
         for (at, entry) in links {
             match self.arena.patch_rel32(at, entry) {
-                Ok(()) => self.counters.links.fetch_add(1, Relaxed),
-                Err(e) => {
-                    tracing::warn!("a jump of translated code could not be linked: {e}");
-                    0
+                Ok(()) => {
+                    self.workshop.counters.links.fetch_add(1, Relaxed);
                 }
-            };
+                Err(e) => tracing::warn!("a jump of translated code could not be linked: {e}"),
+            }
         }
-        let code = live.entry;
-        regions.insert(key, live);
-        Some(Installed { page, key, code })
     }
 
-    /// Drops all regions of a page: its bytes changed. Whoever runs one leaves it at its next poll; their memory is used
-    /// again only after [`Translator::make_room`].
-    pub fn drop_page(&self, page: u64) {
+    /// Drops the regions of a page that were made from bytes that it no longer has. Whoever runs one leaves it at its next
+    /// poll; their memory is used again only after [`Translator::make_room`].
+    pub fn drop_page(&self, memory: &Memory, page: u64) {
         let mut inner = locked(&self.inner);
-        inner.pages.remove(&page);
-        inner.waiting.retain(|(p, _)| *p != page);
-        inner.refused.retain(|(p, _)| *p != page);
+        if let Some(known) = inner.pages.get(&page)
+            && memory.code_version(page) != Some(known.version)
+        {
+            inner.pages.remove(&page);
+        }
     }
 
-    /// Drops everything, as at a reset. No vCPU runs.
+    /// Drops everything, as at a reset. No vCPU runs. What was compiled is saved.
     pub fn clear(&self) {
-        let mut inner = locked(&self.inner);
-        inner.pages.clear();
-        inner.waiting.clear();
-        inner.refused.clear();
+        locked(&self.inner).pages.clear();
+        self.workshop.save();
     }
 
     /// Whether a region found no room: it is time for [`Translator::make_room`].
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.full.load(Relaxed)
     }
 
-    /// Gives up the oldest code. Called by vCPU `from`, which runs none; waits until no other does, and calls `serve` for
-    /// its own messages meanwhile.
-    pub fn make_room(&self, memory: &Memory, from: usize, serve: impl FnMut()) {
-        memory.hub().broadcast(Some(from), Message::ForgetTranslations);
-        memory.hub().wait_for_all(Some(from), serve);
-        let mut inner = locked(&self.inner);
-        if !self.full.swap(false, Relaxed) {
-            // Another vCPU was first.
-            return;
+    /// Gives up the oldest code. Called by vCPU `from`, which runs none and forgets all ways into it afterwards; waits until
+    /// every other has done so, and calls `serve` for its own messages meanwhile. `false`: another vCPU is at it.
+    pub fn make_room(&self, memory: &Memory, from: usize, serve: impl FnMut()) -> bool {
+        if self.evicting.swap(true, SeqCst) {
+            return false;
         }
-        let gone = self.arena.evict_oldest();
-        self.counters.evictions.fetch_add(1, Relaxed);
-        // Links lead within a page only: what is left of a page goes with what is gone.
-        inner.pages.retain(|_, regions| !regions.values().any(|r| gone.contains(&r.base)));
+        if self.is_full() {
+            // First nobody finds it any more, then nobody has it any more, then it goes. Links lead within a page only:
+            // what is left of a page goes with what is gone.
+            let doomed = self.arena.oldest();
+            locked(&self.inner).pages.retain(|_, p| !p.regions.values().any(|r| doomed.contains(&r.base)));
+            memory.hub().broadcast(Some(from), Message::ForgetTranslations);
+            memory.hub().wait_for_all(Some(from), serve);
+            self.arena.evict_oldest();
+            self.workshop.counters.evictions.fetch_add(1, Relaxed);
+            self.full.store(false, Relaxed);
+        }
+        self.evicting.store(false, SeqCst);
+        true
+    }
+
+    /// The host code of the region that is entered at `code`, disassembled, a line an instruction.
+    pub fn host_code(&self, code: u64) -> Option<String> {
+        let (base, bytes) = {
+            let inner = locked(&self.inner);
+            let live = inner.pages.values().flat_map(|p| p.regions.values()).find(|r| r.entry == code)?;
+            (live.base, live.bytes)
+        };
+        Some(listing(&self.arena.read(base, bytes)?, base))
     }
 
     /// Counters.
     pub fn stats(&self) -> TranslatorStats {
-        let c = &self.counters;
+        let c = &self.workshop.counters;
         TranslatorStats {
             compiled: c.compiled.load(Relaxed),
             instructions: c.instructions.load(Relaxed),
@@ -411,18 +496,20 @@ impl Translator {
             cached: c.cached.load(Relaxed),
             links: c.links.load(Relaxed),
             evictions: c.evictions.load(Relaxed),
-            live: locked(&self.inner).pages.values().map(|p| p.len() as u64).sum(),
+            live: locked(&self.inner).pages.values().map(|p| p.regions.len() as u64).sum(),
         }
     }
 }
 
 impl Drop for Translator {
+    /// Waits for the region that is being compiled; what waits behind it is dropped.
     fn drop(&mut self) {
+        self.workshop.stop.store(true, Relaxed);
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It ends with the region that it compiles now; what waits behind it is dropped.
             let _ = thread.join();
         }
+        self.workshop.save();
     }
 }
 

@@ -1,10 +1,17 @@
 //! How guest code is executed: what the command line says of it, and the engines that follow from it.
 
+use cpu::CpuModel;
 use engine::Engine;
-use jit::store::{Options, Translator, TranslatorError, TranslatorStats};
-use std::path::PathBuf;
+use jit::arena::{ARENA_MAX_BYTES, ARENA_MIN_BYTES};
+use jit::perf::CodeNames;
+use jit::store::{Disk, Options, Translator, TranslatorError, TranslatorStats};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vcpu::Vcpu;
+
+/// Sizes that [`Accelerator::code_cache_bytes`] can have.
+pub const CODE_CACHE_BYTES: RangeInclusive<usize> = ARENA_MIN_BYTES..=ARENA_MAX_BYTES;
 
 /// What executes guest code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +24,17 @@ pub enum AcceleratorKind {
     Lockstep,
 }
 
+/// Where compiled code is kept for the next run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodeCache {
+    /// Nowhere.
+    None,
+    /// In the user's cache folder, a file for each build and CPU model.
+    OfUser,
+    /// In this file.
+    File(PathBuf),
+}
+
 /// How guest code is executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accelerator {
@@ -24,11 +42,11 @@ pub struct Accelerator {
     pub kind: AcceleratorKind,
     /// Most host memory for compiled code, in bytes.
     pub code_cache_bytes: usize,
-    /// Where compiled code is kept for the next run; `None`: nowhere.
-    pub code_cache_file: Option<PathBuf>,
+    /// Where compiled code is kept for the next run.
+    pub code_cache: CodeCache,
     /// Compiled code is listed in `/tmp/perf-PID.map`.
     pub perf_map: bool,
-    /// Compiled code is written down in perf's jitdump format.
+    /// Compiled code is written down in perf's jitdump format, in `jit-PID.dump` in the current folder.
     pub jitdump: bool,
     /// Executions of a block after which it is compiled; at least 1.
     pub threshold: u32,
@@ -42,7 +60,7 @@ impl Default for Accelerator {
         Accelerator {
             kind: AcceleratorKind::Interp,
             code_cache_bytes: 256 << 20,
-            code_cache_file: None,
+            code_cache: CodeCache::None,
             perf_map: false,
             jitdump: false,
             threshold: 500,
@@ -79,7 +97,7 @@ impl Engines {
     ///
     /// # Errors
     /// What the host does not give.
-    pub fn new(accelerator: &Accelerator, role: Role) -> Result<Engines, TranslatorError> {
+    pub fn new(accelerator: &Accelerator, model: &CpuModel, role: Role) -> Result<Engines, TranslatorError> {
         let compiles = match accelerator.kind {
             AcceleratorKind::Interp => false,
             AcceleratorKind::Jit => true,
@@ -89,11 +107,21 @@ impl Engines {
         if !compiles {
             return Ok(Engines { translator: None, threshold, pieces });
         }
+        let names = CodeNames::new(accelerator.perf_map, accelerator.jitdump.then_some(Path::new(".")))
+            .map_err(TranslatorError::from)?;
+        let file = match &accelerator.code_cache {
+            CodeCache::None => None,
+            CodeCache::OfUser => Some(None),
+            CodeCache::File(file) => Some(Some(file.clone())),
+        };
+        // What is compared is what the compiler makes now, in the same order each time.
+        let compared = accelerator.kind == AcceleratorKind::Lockstep;
         let options = Options {
             cache_bytes: accelerator.code_cache_bytes,
-            // What is compared is translated in the same order each time.
-            background: accelerator.kind == AcceleratorKind::Jit,
-            ..Options::default()
+            background: !compared,
+            names: Some(Arc::new(names)),
+            link: !pieces,
+            disk: file.filter(|_| !compared).map(|file| Disk { file, cpu_model: model.name.into() }),
         };
         Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold, pieces })
     }
@@ -104,6 +132,13 @@ impl Engines {
         let mut engine = Engine::with_translator(vcpu, translator.clone(), self.threshold);
         engine.set_pieces(self.pieces);
         engine
+    }
+
+    /// Forgets what was compiled for an earlier boot, and saves it.
+    pub fn reset(&self) {
+        if let Some(translator) = &self.translator {
+            translator.clear();
+        }
     }
 
     /// What the translator did, if there is one.
@@ -123,6 +158,6 @@ pub(crate) struct LastRegion {
 
 /// The translated code that ran last in an engine that comes back after each region; `None`: all of its last run was
 /// interpreted.
-pub(crate) fn last_region(_engine: &mut Engine) -> Option<LastRegion> {
-    None
+pub(crate) fn last_region(engine: &mut Engine) -> Option<LastRegion> {
+    engine.last_region().map(|(address, host_code)| LastRegion { address, host_code })
 }

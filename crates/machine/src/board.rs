@@ -218,7 +218,7 @@ impl Machine {
             boot: Mutex::new(None),
         };
         let mut machine = Machine {
-            engines_maker: Engines::new(&config.accelerator, role)?,
+            engines_maker: Engines::new(&config.accelerator, config.model, role)?,
             follower: None,
             config,
             kernel,
@@ -377,6 +377,7 @@ impl Machine {
         for engine in self.engines.drain(..) {
             self.earlier.add(&engine.stats());
         }
+        self.engines_maker.reset();
         self.runner.shared.reset();
         self.runner.hypervisor.reset();
         self.runner.ram.0.clear();

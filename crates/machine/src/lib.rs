@@ -20,7 +20,7 @@ mod run;
 mod shared;
 mod twin;
 
-pub use accelerator::{Accelerator, AcceleratorKind};
+pub use accelerator::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
 pub use board::{CONSOLES_MAX, Config, Handle, Machine, VCPUS_MAX};
 pub use difference::{Difference, Pair, Piece};
 pub use error::MachineError;

@@ -38,6 +38,11 @@ impl Saver {
         Saver { cache, limit_bytes: limit_bytes.min(FILE_MAX_BYTES), fresh: Mutex::default() }
     }
 
+    /// What it adds to.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// Adds a region that was compiled from guest bytes ([`Blob::guest`] of the page as it was then). Whether it is new.
     pub fn add(&self, blob: &Blob, guest: Guest) -> Result<bool, BlobError> {
         blob.check()?;

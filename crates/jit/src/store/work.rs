@@ -1,0 +1,162 @@
+//! Where regions are made: compiled, or taken from what earlier runs compiled.
+
+use super::{Counters, Disk, locked, page_bytes};
+use crate::blob::{Blob, Key};
+use crate::cache::{Cache, Identity, Saver, default_file};
+use crate::compile::Compiler;
+use crate::region::Source;
+use memory::{Memory, PAGE_SHIFT};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The cache file has at most so many bytes. A boot of Debian to the login prompt makes about 30 million.
+const FILE_BYTES: u64 = 256 << 20;
+/// What was compiled is saved so often: little is lost when the program is killed.
+const SAVED_EVERY: Duration = Duration::from_secs(60);
+
+/// A region to be made.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub memory: Arc<Memory>,
+    pub page: u64,
+    pub version: u32,
+    pub source: Source,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub page: u64,
+    pub version: u32,
+    pub key: Key,
+    pub made: Made,
+}
+
+#[derive(Debug)]
+pub(super) enum Made {
+    Compiled(Blob),
+    /// By an earlier run.
+    Kept(Blob),
+    /// The interpreter has to run it.
+    Refused,
+    /// The page changed before it was made.
+    Stale,
+}
+
+/// What the threads that make regions and those that install them share.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    pub done: Mutex<Vec<Done>>,
+    /// Something is done.
+    pub ready: AtomicBool,
+    /// The run is over.
+    pub stop: AtomicBool,
+    pub counters: Counters,
+    /// There once the file was read.
+    saver: OnceLock<Saver>,
+    /// A region's code never has more bytes.
+    most_bytes: usize,
+}
+
+impl Workshop {
+    pub fn new(most_bytes: usize) -> Workshop {
+        Workshop {
+            done: Mutex::default(),
+            ready: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            counters: Counters::default(),
+            saver: OnceLock::new(),
+            most_bytes,
+        }
+    }
+
+    /// Reads the cache file.
+    pub fn open(&self, disk: &Disk) {
+        // What the compiler is told follows from the executable and the host's features, which are part of it anyway.
+        let identity = match Identity::new(&disk.cpu_model, &[]) {
+            Ok(identity) => identity,
+            Err(error) => {
+                tracing::warn!("{error}; no code cache is used");
+                return;
+            }
+        };
+        let Some(file) = disk.file.clone().or_else(|| default_file(&disk.cpu_model, &identity)) else { return };
+        let cache = Arc::new(Cache::open(&file, identity));
+        let _ = self.saver.set(Saver::new(cache, FILE_BYTES));
+    }
+
+    /// The region that an earlier run compiled from the bytes that the page has.
+    pub fn kept(&self, memory: &Memory, page: u64, key: Key) -> Option<Blob> {
+        let cache = self.saver.get()?.cache();
+        let mut word = [0; 4];
+        memory.read(page << PAGE_SHIFT | u64::from(key.offset), &mut word).ok()?;
+        if !cache.may_hold(key, word) {
+            return None;
+        }
+        cache.find(key, &*page_bytes(memory, page)?)
+    }
+
+    /// Makes what is asked for until nobody can ask any more, or [`Workshop::stop`].
+    pub fn work(&self, jobs: &Receiver<Job>, mut compiler: Compiler) {
+        let mut saved = Instant::now();
+        while !self.stop.load(Relaxed) {
+            match jobs.recv_timeout(SAVED_EVERY) {
+                Ok(job) => {
+                    let result = self.compile(&mut compiler, job);
+                    locked(&self.done).push(result);
+                    self.ready.store(true, Relaxed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if saved.elapsed() >= SAVED_EVERY {
+                self.save();
+                saved = Instant::now();
+            }
+        }
+    }
+
+    pub fn compile(&self, compiler: &mut Compiler, job: Job) -> Done {
+        let Job { memory, page, version, source } = job;
+        let key = source.key;
+        if memory.code_version(page) != Some(version) {
+            return Done { page, version, key, made: Made::Stale };
+        }
+        let start = Instant::now();
+        let made = match compiler.compile(&source) {
+            Ok(blob) if blob.code.len() > self.most_bytes => {
+                tracing::debug!("region at {page:#x} {key:?}: {} bytes are too many", blob.code.len());
+                Made::Refused
+            }
+            Ok(blob) => {
+                self.counters.compiled.fetch_add(1, Relaxed);
+                self.counters.instructions.fetch_add(blob.instructions.into(), Relaxed);
+                self.counters.bytes.fetch_add(blob.code.len() as u64, Relaxed);
+                if let Some(saver) = self.saver.get()
+                    && let Err(error) = saver.add(&blob, blob.guest(&source.bytes))
+                {
+                    tracing::warn!("region at {page:#x} {key:?} is not kept: {error}");
+                }
+                Made::Compiled(blob)
+            }
+            Err(e) => {
+                tracing::debug!("region at {page:#x} {key:?}: {e}");
+                Made::Refused
+            }
+        };
+        if matches!(made, Made::Refused) {
+            self.counters.refused.fetch_add(1, Relaxed);
+        }
+        self.counters.compile_ns.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
+        Done { page, version, key, made }
+    }
+
+    /// Writes the cache file, if there is something new.
+    pub fn save(&self) {
+        if let Some(saver) = self.saver.get() {
+            saver.save();
+        }
+    }
+}
