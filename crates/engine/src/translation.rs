@@ -151,6 +151,7 @@ impl Translation {
         // its memory used again, only by messages that this vCPU serves here, outside of it.
         unsafe { stubs::enter(v, code, budget) };
         v.settle_cr();
+        v.settle_cfar();
         // What a slow path left there concerns an instruction that has been retired since.
         v.ahead = 0;
         v.budget != budget

@@ -1,7 +1,9 @@
 //! From a region of guest code to machine code.
 
 use crate::blob::{Blob, CODE_ALIGN, Link, PAGE};
-use crate::emit::{Ahead, At, CFAR, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, flags, gpr_offset};
+use crate::emit::{
+    Ahead, At, BRANCHED, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, flags, gpr_offset,
+};
 use crate::region::{self, Block, End, Place, Region, Source};
 use crate::stubs::{FRAME, number, stub_offset};
 use crate::{dispatch, vector};
@@ -426,21 +428,26 @@ impl<'a, 'f> Builder<'a, 'f> {
 
     /// Leaves if the budget is used up or something calls the vCPU away; goes on at the block of `to` otherwise.
     fn poll(&mut self, env: &Env, mail: MemFlagsData, to: u16) {
+        let (out, look, calls) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(out);
+        self.b.set_cold_block(calls);
+        let on = self.blocks[&to];
+        let budget = self.b.use_var(self.budget);
+        let used_up = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, budget, 0);
+        self.b.ins().brif(used_up, out, &[], look, &[]);
+        self.b.seal_block(look);
+        self.b.switch_to_block(look);
         self.b.ins().sequence_point();
         let word = self.b.ins().load(I64, env.state, env.vcpu, PENDING_OFFSET as i32);
         let pending = self.b.ins().load(I32, mail, word, 0);
+        self.b.ins().brif(pending, calls, &[], on, &[]);
+        self.b.seal_block(calls);
+        // Something is pending; whether it matters now is seldom asked.
+        self.b.switch_to_block(calls);
         let mask = self.b.ins().load(I32, env.state, env.vcpu, offset_of!(Vcpu, pending_mask) as i32);
-        let calls = self.b.ins().band(pending, mask);
-        let calls = self.b.ins().uextend(I64, calls);
-        // Negative if either is.
-        let calls = self.b.ins().ineg(calls);
-        let budget = self.b.use_var(self.budget);
-        let either = self.b.ins().bor(calls, budget);
-        let stop = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, either, 0);
-        let out = self.b.create_block();
-        self.b.set_cold_block(out);
-        let on = self.blocks[&to];
-        self.b.ins().brif(stop, out, &[], on, &[]);
+        let matters = self.b.ins().band(pending, mask);
+        self.b.ins().brif(matters, out, &[], on, &[]);
+        self.b.seal_block(out);
         self.b.switch_to_block(out);
         let nia = self.address(env, i64::from(to));
         self.b.ins().store(env.state, nia, env.vcpu, NIA);
@@ -588,8 +595,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             self.b.seal_block(taken);
             self.b.switch_to_block(taken);
         }
-        let cfar = self.address(env, i64::from(last));
-        self.b.ins().store(env.state, cfar, env.vcpu, CFAR);
+        let place = self.b.ins().iconst(I32, i64::from(last));
+        self.b.ins().store(env.state, place, env.vcpu, BRANCHED);
         match way {
             Way::Place(to) => {
                 self.remember(to, local);

@@ -18,13 +18,15 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::IsaLevel;
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
+use sem::atomic_helpers;
 use sem::system::XER_PARTS;
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use std::collections::HashMap;
 use vcpu::context::{PENDING_ALWAYS, PENDING_WITH_EE, mode};
+use vcpu::reservation::Reservation;
 use vcpu::spr::PPR_PRI;
-use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared, Translated};
+use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared, NOT_BRANCHED, Translated};
 use vcpu::{R, Stop, Vcpu};
 
 /// A 64-bit value, constant as far as the translator knows.
@@ -193,7 +195,6 @@ pub fn plain_spr(n: u32) -> Option<(i32, Type)> {
         spr::DSISR => (at(offset_of!(Sprs, dsisr)), I32),
         spr::SPRG0..=spr::SPRG3 => (at(offset_of!(Sprs, sprg)) + 8 * (n - spr::SPRG0) as i32, I64),
         spr::DSCR => (at(offset_of!(Sprs, dscr)), I64),
-        spr::CFAR => (CFAR, I64),
         _ => return None,
     })
 }
@@ -286,8 +287,9 @@ pub const fn gpr_offset(n: usize) -> i32 {
 pub const CTR: i32 = state(offset_of!(State, ctr));
 /// Offset of NIA.
 pub const NIA: i32 = state(offset_of!(State, nia));
-/// Offset of CFAR.
-pub const CFAR: i32 = state(offset_of!(State, cfar));
+const CFAR: i32 = state(offset_of!(State, cfar));
+/// Offset of where the last branch that was taken stood in the page.
+pub const BRANCHED: i32 = translated(offset_of!(Translated, branched));
 const LR: i32 = state(offset_of!(State, lr));
 const TAR: i32 = state(offset_of!(State, spr) + offset_of!(Sprs, tar));
 const CRF: i32 = state(offset_of!(State, crf));
@@ -306,6 +308,7 @@ const CIA: i32 = offset_of!(Vcpu, cia) as i32;
 const AHEAD: i32 = offset_of!(Vcpu, ahead) as i32;
 const MSR: i32 = state(offset_of!(State, msr));
 const PENDING_MASK: i32 = offset_of!(Vcpu, pending_mask) as i32;
+const RESERVED: i32 = offset_of!(Vcpu, reservation) as i32;
 const RESULT: i32 = offset_of!(Vcpu, result) as i32;
 
 fn xer_offset(b: XerBit) -> i32 {
@@ -531,8 +534,9 @@ impl<'a, 'f> Emit<'a, 'f> {
         usize::from(!self.has(mode::PR) && self.has(mode::DR))
     }
 
-    /// Looks `first` up in the TLB, for bytes up to `last`. Returns whether they are there, and the addend.
-    fn look_up(&mut self, first: Value, last: Value, store: bool) -> (Value, Value) {
+    /// The TLB entry that an access to `first` would use, the tag that it has for bytes up to `last` to be there, and the
+    /// tag that it should have.
+    fn tlb_entry(&mut self, first: Value, last: Value, store: bool) -> (Value, Value, Value) {
         let q = 8 * self.quadrant() as i32;
         // Read where they are used, as operands of instructions: kept in registers they would cost more.
         let (shift, mask, page) = (self.k(OFFSET_SHIFT.into()), self.k(OFFSET_MASK as i64), self.k(-4096));
@@ -547,9 +551,61 @@ impl<'a, 'f> Emit<'a, 'f> {
         let want = self.b.ins().bor(want, context);
         let tag_at = if store { offset_of!(TlbEntry, write) } else { offset_of!(TlbEntry, read) };
         let tag = self.b.ins().load(I64, self.env.tlb, entry, tag_at as i32);
+        (entry, tag, want)
+    }
+
+    /// Looks `first` up in the TLB, for bytes up to `last`. Returns whether they are there, and the addend.
+    fn look_up(&mut self, first: Value, last: Value, store: bool) -> (Value, Value) {
+        let (entry, tag, want) = self.tlb_entry(first, last, store);
         let hit = self.b.ins().icmp(IntCC::Equal, want, tag);
         let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
         (hit, addend)
+    }
+
+    /// Where an aligned access would be made in line: its host and real address, and a value that is zero if it may.
+    fn atomic_place(&mut self, ea: Value, width: Width, store: bool) -> (Value, Value, Value) {
+        let (entry, tag, want) = self.tlb_entry(ea, ea, store);
+        let wrong = self.b.ins().bxor(tag, want);
+        let low = self.k(i64::from(width.bytes()) - 1);
+        let misaligned = self.b.ins().band(ea, low);
+        let wrong = self.b.ins().bor(wrong, misaligned);
+        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
+        let host = self.b.ins().iadd(ea, addend);
+        let page = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, real) as i32);
+        let mask = self.k(0xFFF);
+        let offset = self.b.ins().band(ea, mask);
+        let real = self.b.ins().bor(page, offset);
+        (host, real, wrong)
+    }
+
+    /// `fast` where `wrong` is zero, else the helper, out of the line. Neither touches registers.
+    fn atomic(
+        &mut self,
+        wrong: Value,
+        (helper, operands): (Fallible, [Long; 3]),
+        fast: impl FnOnce(&mut Self) -> Value,
+    ) -> Long {
+        let (cold, hot, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(on, I64);
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(wrong, cold, &[], hot, &[]);
+        self.b.seal_block(cold);
+        self.b.seal_block(hot);
+        // Constants made in either are not known behind it.
+        let constants = self.local.constants.clone();
+        self.b.switch_to_block(cold);
+        let [a, b, c] = operands;
+        let v = self.fallible_call(helper, a, b, c);
+        let v = self.value(v);
+        self.b.ins().jump(on, &[BlockArg::Value(v)]);
+        self.local.constants.clone_from(&constants);
+        self.b.switch_to_block(hot);
+        let v = fast(self);
+        self.b.ins().jump(on, &[BlockArg::Value(v)]);
+        self.local.constants = constants;
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+        Long::V(result)
     }
 
     /// The known page in which an access lies, looked up if more accesses over the same base follow.
@@ -1185,6 +1241,64 @@ impl Sem for Emit<'_, '_> {
         self.fallible_call(hooks::probe, ea, Long::K(bytes), Long::K(store.into()));
         Ok(())
     }
+    fn load_and_reserve(&mut self, ea: Long, width: Width) -> R<Long> {
+        let bytes = Long::K(width.bytes().into());
+        let helper: (Fallible, _) = (atomic_helpers::load_and_reserve, [ea, bytes, bytes]);
+        if self.swapped() || width.bytes() < 4 {
+            return self.try_call(helper.0, ea, bytes, bytes);
+        }
+        self.flush();
+        let address = self.value(ea);
+        let (host, real, wrong) = self.atomic_place(address, width, false);
+        Ok(self.atomic(wrong, helper, |s| {
+            let v = match width {
+                Width::Word => s.b.ins().uload32(s.env.guest, host, 0),
+                _ => s.b.ins().load(I64, s.env.guest, host, 0),
+            };
+            let (held, size) = (s.b.ins().iconst(I8, 1), s.b.ins().iconst(I32, i64::from(width.bytes())));
+            let zero = s.k(0);
+            s.store_state(held, RESERVED + offset_of!(Reservation, held) as i32);
+            s.store_state(size, RESERVED + offset_of!(Reservation, size) as i32);
+            s.store_state(real, RESERVED + offset_of!(Reservation, real) as i32);
+            s.store_state(v, RESERVED + offset_of!(Reservation, value) as i32);
+            s.store_state(zero, RESERVED + offset_of!(Reservation, value) as i32 + 8);
+            v
+        }))
+    }
+    fn store_conditional(&mut self, ea: Long, width: Width, v: Long) -> R<Long> {
+        let bytes = Long::K(width.bytes().into());
+        let helper: (Fallible, _) = (atomic_helpers::store_conditional, [ea, v, bytes]);
+        if self.swapped() || width.bytes() < 4 {
+            return self.try_call(helper.0, ea, v, bytes);
+        }
+        self.flush();
+        let address = self.value(ea);
+        let (host, real, wrong) = self.atomic_place(address, width, true);
+        let held =
+            self.b.ins().uload8(I64, self.env.state, self.env.vcpu, RESERVED + offset_of!(Reservation, held) as i32);
+        let one = self.k(1);
+        let none = self.b.ins().bxor(held, one);
+        let wrong = self.b.ins().bor(wrong, none);
+        let at = RESERVED + offset_of!(Reservation, size) as i32;
+        let size = self.b.ins().uload32(self.env.state, self.env.vcpu, at);
+        let own = self.k(i64::from(width.bytes()));
+        let other = self.b.ins().bxor(size, own);
+        let wrong = self.b.ins().bor(wrong, other);
+        let reserved = self.load_state(I64, RESERVED + offset_of!(Reservation, real) as i32);
+        let other = self.b.ins().bxor(reserved, real);
+        let wrong = self.b.ins().bor(wrong, other);
+        let new = self.value(v);
+        Ok(self.atomic(wrong, helper, |s| {
+            let gone = s.b.ins().iconst(I8, 0);
+            s.store_state(gone, RESERVED + offset_of!(Reservation, held) as i32);
+            let ty = if width == Width::Word { I32 } else { I64 };
+            let old = s.load_state(ty, RESERVED + offset_of!(Reservation, value) as i32);
+            let new = if width == Width::Word { s.b.ins().ireduce(I32, new) } else { new };
+            let was = s.b.ins().atomic_cas(s.env.guest, host, old, new);
+            let stored = s.b.ins().icmp(IntCC::Equal, was, old);
+            s.b.ins().uextend(I64, stored)
+        }))
+    }
     fn fence(&mut self, f: Fence) {
         match f {
             Fence::Full => {
@@ -1316,6 +1430,15 @@ impl Sem for Emit<'_, '_> {
         Ok(())
     }
     fn read_spr(&mut self, n: u32, old: Long) -> R<Long> {
+        if n == spr::CFAR && !self.problem_state() {
+            let branched = self.b.ins().sload32(self.env.state, self.env.vcpu, BRANCHED);
+            let zero = self.k(0);
+            let stands = self.b.ins().icmp(IntCC::SignedLessThan, branched, zero);
+            let cfar = self.load_state(I64, CFAR);
+            let page = self.load_state(I64, PAGE);
+            let branch = self.b.ins().iadd(page, branched);
+            return Ok(Long::V(self.b.ins().select(stands, cfar, branch)));
+        }
         match plain_to_read(n).filter(|_| !self.problem_state()) {
             Some((at, I32)) => Ok(Long::V(self.b.ins().uload32(self.env.state, self.env.vcpu, at))),
             Some((at, ty)) => Ok(Long::V(self.load_state(ty, at))),
@@ -1333,6 +1456,13 @@ impl Sem for Emit<'_, '_> {
             let count = self.value(count);
             let count = self.b.ins().ireduce(I8, count);
             self.store_state(count, state(offset_of!(State, xer_count)));
+            return Ok(());
+        }
+        if n == spr::CFAR && !self.problem_state() {
+            let v = self.value(v);
+            self.store_state(v, CFAR);
+            let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
+            self.store_state(none, BRANCHED);
             return Ok(());
         }
         match plain_to_write(n).filter(|_| !self.problem_state()) {

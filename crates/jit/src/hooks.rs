@@ -37,6 +37,7 @@ pub extern "C" fn settle(v: &mut Vcpu) {
 /// Runs a helper that changes NIA or MSR. Returns what comes next: [`LEAVE`], [`GO_ON`] or [`STOPPED`].
 pub extern "C" fn context(v: &mut Vcpu, a: u64, b: u64, c: u64, helper: Fallible) -> u32 {
     v.settle_cr();
+    v.settle_cfar();
     if !helper(v, a, b, c) {
         return STOPPED;
     }

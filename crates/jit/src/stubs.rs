@@ -9,7 +9,7 @@ use crate::deliver::Deliver;
 use crate::hooks;
 use core::mem::offset_of;
 use vcpu::Vcpu;
-use vcpu::translated::{JUMPS, Jump, Translated};
+use vcpu::translated::{JUMPS, Jump, NOT_BRANCHED, Translated};
 
 /// Bytes of stack that a region may use for spilled values.
 pub const FRAME: u32 = 4096;
@@ -69,6 +69,8 @@ pub const fn stub_offset(n: usize) -> i32 {
 const STACK: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stack);
 const BUDGET: usize = offset_of!(Vcpu, budget);
 const NIA: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, nia);
+const BRANCHED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, branched);
+const CFAR: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, cfar);
 const PAGE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, page);
 const KEY: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_key);
 const TABLE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_table);
@@ -156,6 +158,14 @@ macro_rules! jumping {
                 "jne 2f",
                 "cmp rcx, [rax + {entry_key}]",
                 "jne 2f",
+                // CFAR, while the page of the branch is known.
+                "mov edx, [r15 + {branched}]",
+                "test edx, edx",
+                "js 3f",
+                "add rdx, [r15 + {page}]",
+                "mov [r15 + {cfar}], rdx",
+                "mov dword ptr [r15 + {branched}], {none}",
+                "3:",
                 "and rsi, -4096",
                 "mov [r15 + {page}], rsi",
                 $found,
@@ -173,6 +183,9 @@ macro_rules! jumping {
                 page = const PAGE,
                 nia = const NIA,
                 stayed = const STAYED,
+                branched = const BRANCHED,
+                cfar = const CFAR,
+                none = const NOT_BRANCHED,
                 leave = sym leave,
             )
         }
@@ -200,11 +213,13 @@ macro_rules! calling {
                 "call qword ptr [r15 + {function}]",
                 "mov rdi, rbx",
                 "jmp {go_on}",
-                "/* {interrupts} {cia} {nia} */",
+                "/* {interrupts} {cia} {nia} {branched} {none} */",
                 function = const GENERATED + 8 * function::$function,
                 interrupts = const INTERRUPTS,
                 cia = const CIA,
                 nia = const NIA,
+                branched = const BRANCHED,
+                none = const NOT_BRANCHED,
                 go_on = sym go_on,
             )
         }
@@ -213,8 +228,9 @@ macro_rules! calling {
 calling!(deliver, DELIVER, "");
 calling!(system_call, SYSTEM_CALL, "inc qword ptr [r15 + {interrupts}]");
 calling!(system_call_vectored, SYSTEM_CALL_VECTORED, "inc qword ptr [r15 + {interrupts}]");
-calling!(rfid, RFID, "mov [r15 + {cia}], rsi");
-calling!(rfscv, RFSCV, "mov [r15 + {cia}], rsi");
+// They set CFAR themselves.
+calling!(rfid, RFID, "mov [r15 + {cia}], rsi\nmov dword ptr [r15 + {branched}], {none}");
+calling!(rfscv, RFSCV, "mov [r15 + {cia}], rsi\nmov dword ptr [r15 + {branched}], {none}");
 calling!(set_msr, SET_MSR, "");
 calling!(set_amr, SET_AMR, "mov [r15 + {nia}], rdx");
 

@@ -3,7 +3,7 @@
 
 use crate::atomic_helpers as helper;
 use crate::helpers::semantics;
-use crate::{Fence, Fields, R, Sem, XerBit};
+use crate::{Fence, Fields, R, Sem, Width, XerBit};
 use cpu::bits::srr1;
 use isa::IsaLevel;
 
@@ -17,10 +17,9 @@ fn indexed<S: Sem, I: Fields>(s: &mut S, i: I) -> S::Long {
 
 /// `lbarx` .. `ldarx`.
 #[inline(always)]
-fn reserves<S: Sem, I: Fields>(s: &mut S, i: I, bytes: u64) -> R {
+fn reserves<S: Sem, I: Fields>(s: &mut S, i: I, width: Width) -> R {
     let ea = indexed(s, i);
-    let bytes = s.long(bytes);
-    let v = s.try_call(helper::load_and_reserve, ea, bytes, bytes)?;
+    let v = s.load_and_reserve(ea, width)?;
     s.set_gpr(i.rt(), v);
     Ok(())
 }
@@ -38,11 +37,10 @@ fn record_store<S: Sem>(s: &mut S, stored: S::Long) {
 
 /// `stbcx.` .. `stdcx.`.
 #[inline(always)]
-fn stores_conditionally<S: Sem, I: Fields>(s: &mut S, i: I, bytes: u64) -> R {
+fn stores_conditionally<S: Sem, I: Fields>(s: &mut S, i: I, width: Width) -> R {
     let ea = indexed(s, i);
     let v = s.gpr(i.rs());
-    let bytes = s.long(bytes);
-    let stored = s.try_call(helper::store_conditional, ea, v, bytes)?;
+    let stored = s.store_conditional(ea, width, v)?;
     record_store(s, stored);
     Ok(())
 }
@@ -76,10 +74,10 @@ fn stores_atomically<S: Sem, I: Fields>(s: &mut S, i: I, bytes: u32) -> R {
 }
 
 semantics! {
-    lbarx(s, i) { reserves(s, i, 1) }
-    lharx(s, i) { reserves(s, i, 2) }
-    lwarx(s, i) { reserves(s, i, 4) }
-    ldarx(s, i) { reserves(s, i, 8) }
+    lbarx(s, i) { reserves(s, i, Width::Byte) }
+    lharx(s, i) { reserves(s, i, Width::Half) }
+    lwarx(s, i) { reserves(s, i, Width::Word) }
+    ldarx(s, i) { reserves(s, i, Width::Double) }
     lqarx(s, i) {
         let t = i.rtp();
         if t & 1 != 0 {
@@ -92,10 +90,10 @@ semantics! {
         s.set_gpr(t + 1, low);
         Ok(())
     }
-    stbcx_(s, i) { stores_conditionally(s, i, 1) }
-    sthcx_(s, i) { stores_conditionally(s, i, 2) }
-    stwcx_(s, i) { stores_conditionally(s, i, 4) }
-    stdcx_(s, i) { stores_conditionally(s, i, 8) }
+    stbcx_(s, i) { stores_conditionally(s, i, Width::Byte) }
+    sthcx_(s, i) { stores_conditionally(s, i, Width::Half) }
+    stwcx_(s, i) { stores_conditionally(s, i, Width::Word) }
+    stdcx_(s, i) { stores_conditionally(s, i, Width::Double) }
     stqcx_(s, i) {
         let r = i.rsp();
         if r & 1 != 0 {

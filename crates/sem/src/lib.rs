@@ -395,6 +395,22 @@ pub trait Sem: Sized {
     /// # Errors
     /// The access's interrupt.
     fn probe(&mut self, ea: Self::Long, bytes: u64, store: bool) -> R;
+    /// Loads, and reserves the address (`lbarx` .. `ldarx`).
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn load_and_reserve(&mut self, ea: Self::Long, width: Width) -> R<Self::Long> {
+        let bytes = self.long(width.bytes().into());
+        self.try_call(atomic_helpers::load_and_reserve, ea, bytes, bytes)
+    }
+    /// Stores if the reservation holds, and clears it (`stbcx.` .. `stdcx.`). 1 if it stored, else 0.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn store_conditional(&mut self, ea: Self::Long, width: Width, v: Self::Long) -> R<Self::Long> {
+        let bytes = self.long(width.bytes().into());
+        self.try_call(atomic_helpers::store_conditional, ea, v, bytes)
+    }
     /// A memory barrier.
     fn fence(&mut self, f: Fence);
 

@@ -93,7 +93,7 @@ impl Vcpu {
             DEC => self.decrementer() as u64,
             SRR0 => r.srr0,
             SRR1 => r.srr1,
-            CFAR => s.cfar,
+            CFAR => self.cfar(),
             PIDR => u64::from(r.pid),
             TFHAR => r.tfhar,
             TFIAR => r.tfiar,

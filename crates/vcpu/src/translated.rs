@@ -17,6 +17,9 @@ pub struct Jump {
     pub code: u64,
 }
 
+/// CFAR stands in the state.
+pub const NOT_BRANCHED: i32 = -1;
+
 /// An entry that nothing finds.
 pub const NO_JUMP: Jump = Jump { ea: 1, key: 0, code: 0 };
 
@@ -47,6 +50,9 @@ pub struct Translated {
     pub stack: u64,
     /// What addresses of helpers count from.
     pub helpers: u64,
+    /// Offset in the page of the branch that was taken last, which CFAR is to name; [`NOT_BRANCHED`] if CFAR is right as
+    /// it stands in the state. See [`Vcpu::settle_cfar`].
+    pub branched: i32,
     /// Host address that a slow access leads to.
     pub host: u64,
     /// Data of an access that is not one piece of RAM.
@@ -84,6 +90,7 @@ impl Default for Translated {
             interrupts: 0,
             stayed: 0,
             page: 0,
+            branched: NOT_BRANCHED,
             stack: 0,
             helpers: 0,
             host: 0,
@@ -143,6 +150,21 @@ impl Translated {
 }
 
 impl Vcpu {
+    /// CFAR.
+    pub fn cfar(&self) -> u64 {
+        match self.translated.branched {
+            NOT_BRANCHED => self.state.cfar,
+            offset => self.translated.page + offset as u64,
+        }
+    }
+
+    /// Makes CFAR canonical.
+    #[inline]
+    pub fn settle_cfar(&mut self) {
+        self.state.cfar = self.cfar();
+        self.translated.branched = NOT_BRANCHED;
+    }
+
     /// Makes condition register fields that are kept as operands canonical. The summary overflow bit of each is XER's
     /// now: generated code settles before it changes that.
     pub fn settle_cr(&mut self) {
