@@ -4,7 +4,7 @@
 use super::generate::Test;
 use super::guest::{Guest, LOW, LOW_BYTES, PADS, RECORDS, SLOTS, Slot, pad_address};
 use super::record::{Ending, RECORD_BYTES, Snapshot};
-use cpu::bits::{fscr, lpcr, msr, srr1};
+use cpu::bits::{fscr, lpcr, msr, srr1, xer};
 use cpu::{CpuModel, Delivery, Interrupt, State};
 use engine::{Engine, EngineExit};
 use isa::IsaLevel;
@@ -113,7 +113,8 @@ impl Machine {
             gpr: s.gpr,
             vsr: s.vsr,
             cr: u64::from(s.cr()),
-            xer: s.xer(),
+            // Before 3.0 nothing of the guest sees OV32 and CA32, whatever was written.
+            xer: s.xer() & if self.level >= IsaLevel::V3_0 { u64::MAX } else { !(xer::OV32 | xer::CA32) },
             ctr: s.ctr,
             lr: s.lr,
             fpscr: s.fpscr,
