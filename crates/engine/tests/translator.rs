@@ -297,3 +297,20 @@ fn jumps_into_the_middle_and_out_of_everything() {
         assert!(stats.compiled > 0, "{stats:?}");
     }
 }
+
+#[test]
+fn in_pieces_a_run_is_one_region_that_can_be_shown() {
+    let guest = Guest::new(1);
+    many_pages(&guest, 3, 20);
+    let translator = Arc::new(Translator::new(&Options { link: false, ..at_once(1 << 20) }).unwrap());
+    let mut engine = guest.engine(0, Some(&translator), 2);
+    engine.set_pieces(true);
+    let mut shown = 0;
+    while engine.run(512) == EngineExit::Budget {
+        let Some((address, code)) = engine.last_region() else { continue };
+        assert!((CODE..RAM_BYTES).contains(&address) && code.lines().count() > 3, "{address:#x}:\n{code}");
+        assert!(!code.contains("(bad)"), "{code}");
+        shown += 1;
+    }
+    assert!(shown > 20 && translator.stats().links == 0, "{shown}");
+}
