@@ -2,7 +2,7 @@
 
 use crate::blob::{Blob, CODE_ALIGN, Link, PAGE};
 use crate::emit::{
-    Ahead, At, BRANCHED, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, flags, gpr_offset,
+    Ahead, At, BRANCHED, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, Skip, flags, gpr_offset,
 };
 use crate::region::{self, Block, End, Place, Region, Source};
 use crate::stubs::{FRAME, number, stub_offset};
@@ -502,6 +502,7 @@ impl<'a, 'f> Builder<'a, 'f> {
 
         let local = self.known.remove(&offset).unwrap_or_default();
         let mut e = Emit::new(&mut self.b, env, local);
+        let mut skip: Option<Skip> = None;
         for (n, place) in block.places.iter().enumerate() {
             e.at = At { offset: place.offset, len: place.len, ahead: (block.places.len() - n) as u32 };
             e.ahead = accesses_ahead(&block.places[n..]);
@@ -511,6 +512,15 @@ impl<'a, 'f> Builder<'a, 'f> {
             }
             if row.is_err() {
                 break;
+            }
+            if place.skips > 0 {
+                skip = e.begin_skip(&block.places[n..]);
+            } else if let Some(s) = &mut skip {
+                s.left -= 1;
+                if s.left == 0 {
+                    e.end_skip(s);
+                    skip = None;
+                }
             }
         }
         e.flush();
@@ -653,6 +663,9 @@ fn accesses_ahead(places: &[Place]) -> Option<Ahead> {
     let mut moved = 0;
     let mut more = false;
     for (n, place) in places.iter().enumerate() {
+        if place.skips > 0 {
+            break;
+        }
         if n > 0 {
             let stops = place.effects.context || place.effects.fence.is_some() || place.effects.calls;
             if stops {

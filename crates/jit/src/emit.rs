@@ -4,6 +4,7 @@
 //! may fault, a helper, the end of a block), and values are kept beside it so that code does not read it back. Condition
 //! register fields stay the operands of their comparison ([`vcpu::translated::COMPARED`]).
 
+use crate::region::Place;
 use crate::stubs::{number, stub_offset};
 use crate::{hooks, vector};
 use core::mem::offset_of;
@@ -235,6 +236,17 @@ pub struct Ahead {
     pub high: i64,
     /// Whether there is a store among them.
     pub store: bool,
+}
+
+/// A branch that is taken around a few instructions, which are computed all the same.
+#[derive(Debug)]
+pub struct Skip {
+    taken: Bool,
+    /// Registers that they write, as they were before.
+    before: Vec<(usize, Long)>,
+    /// Instructions that are still to come.
+    pub left: usize,
+    skips: usize,
 }
 
 /// How an instruction leaves the line.
@@ -760,6 +772,40 @@ impl<'a, 'f> Emit<'a, 'f> {
         let r = self.b.ins().iadd(base, constant);
         self.local.sums.insert(r, (base, k));
         r
+    }
+
+    /// The branch that was translated just now, first of `places`, skips what follows it if it is taken: what that writes
+    /// is selected by [`Emit::end_skip`].
+    pub fn begin_skip(&mut self, places: &[Place]) -> Option<Skip> {
+        let branch = places.first()?;
+        let skips = usize::from(branch.skips);
+        // Never taken: nothing is skipped.
+        let jump = self.jump.take()?;
+        let condition = jump.condition.unwrap_or(Bool::K(true));
+        let taken = Bool::V(self.truth(condition));
+        let written = places[1..=skips].iter().fold(0, |set, p| set | p.effects.gpr_written);
+        let before = (0..32).filter(|n| written >> n & 1 != 0).map(|n| (n, self.gpr(n))).collect();
+        let here = self.b.ins().iconst(I32, i64::from(branch.offset));
+        let was = self.load_state(I32, BRANCHED);
+        let c = self.truth(taken);
+        let branched = self.b.ins().select(c, here, was);
+        self.store_state(branched, BRANCHED);
+        Some(Skip { taken, before, left: skips, skips })
+    }
+
+    /// Behind what is skipped if a branch is taken.
+    pub fn end_skip(&mut self, skip: &Skip) {
+        for (n, old) in &skip.before {
+            let new = self.gpr(*n);
+            let v = self.select(skip.taken, *old, new);
+            self.set_gpr(*n, v);
+        }
+        // What was skipped was counted.
+        let back = self.select(skip.taken, Long::K(skip.skips as u64), Long::K(0));
+        let back = self.value(back);
+        let budget = self.b.use_var(self.env.budget);
+        let budget = self.b.ins().iadd(budget, back);
+        self.b.def_var(self.env.budget, budget);
     }
 
     fn int_of(bits: u32) -> Type {

@@ -46,9 +46,20 @@ pub struct Place {
     pub insn: Insn,
     /// What it does.
     pub effects: Effects,
+    /// Of a branch within its block: as many instructions behind it are skipped if it is taken. They are simple, and
+    /// become selections.
+    pub skips: u8,
 }
 
 impl Place {
+    /// Whether it does nothing but compute general registers.
+    fn is_simple(&self) -> bool {
+        let e = &self.effects;
+        let computes = Effects { gpr_written: e.gpr_written, gpr_read: e.gpr_read, ..Effects::default() };
+        let seen = Effects { cr_read: 0, xer_read: 0, lr_read: false, ctr_read: false, ..*e };
+        seen == computes
+    }
+
     /// Offset of what stands behind it; [`PAGE`] behind the last word.
     pub fn next(&self) -> u16 {
         self.offset + self.len
@@ -133,7 +144,7 @@ impl Source {
                 if insn.op == Op::sync && effects.fallible {
                     return Found::Refused;
                 }
-                Found::Instruction(Place { offset, len, insn, effects })
+                Found::Instruction(Place { offset, len, insn, effects, skips: 0 })
             }
             Err(_) => Found::Refused,
         }
@@ -229,10 +240,20 @@ pub fn find(source: &Source) -> Option<Region> {
             block.ways_in = n;
         }
     }
+    region.convert(source.key.offset);
     Some(region)
 }
 
 impl Block {
+    /// If it ends by a conditional branch a few instructions forward: where that goes, and what stands behind it.
+    fn branches_around(&self) -> Option<(u16, u16)> {
+        let last = self.places.last().filter(|_| self.end == End::Branch && self.places.len() <= MOST_MERGED)?;
+        let e = &last.effects;
+        let plain = e.branch.is_some_and(|b| b.conditional) && !e.lr_written && !e.ctr_written && !e.can_stop();
+        let to = last.target().filter(|_| plain)?;
+        (to > last.next() && usize::from(to - last.next()) <= 4 * MOST_SKIPPED).then_some((to, last.next()))
+    }
+
     /// Where in the page it may go on.
     pub fn successors(&self) -> [Option<u16>; 2] {
         let last = self.places.last();
@@ -247,11 +268,57 @@ impl Block {
     }
 }
 
+/// Instructions that are computed in vain rather than branched around.
+const MOST_SKIPPED: usize = 3;
+/// Instructions of a block that branches around a few are not merged beyond.
+const MOST_MERGED: usize = 96;
+
 impl Region {
+    /// Makes selections of short branches forward, and one block of what stands around them: processors guess wrong what
+    /// depends on data.
+    fn convert(&mut self, head: u16) {
+        let starts: Vec<u16> = self.blocks.keys().copied().collect();
+        for start in starts {
+            while self.convert_end(start, head) {}
+        }
+    }
+
+    fn convert_end(&mut self, start: u16, head: u16) -> bool {
+        let Some((to, next)) = self.blocks.get(&start).and_then(Block::branches_around) else { return false };
+        let simple = |f: &Block| {
+            let few = f.places.len() <= MOST_SKIPPED && f.places.iter().all(Place::is_simple);
+            few && f.ways_in == 1 && f.end == End::Falls(to)
+        };
+        if next == head || next == start || !self.blocks.get(&next).is_some_and(simple) {
+            return false;
+        }
+        let Some(skipped) = self.blocks.remove(&next) else { return false };
+        if let Some(behind) = self.blocks.get_mut(&to) {
+            behind.ways_in -= 1;
+        }
+        let behind = (to != head && to != start)
+            .then(|| self.blocks.get(&to).filter(|b| b.ways_in == 1 && b.places.len() <= MOST_MERGED).cloned())
+            .flatten();
+        let Some(block) = self.blocks.get_mut(&start) else { return false };
+        if let Some(branch) = block.places.last_mut() {
+            branch.skips = skipped.places.len() as u8;
+        }
+        block.places.extend(skipped.places);
+        block.end = End::Falls(to);
+        if let Some(behind) = behind {
+            block.places.extend(behind.places);
+            block.end = behind.end;
+            self.blocks.remove(&to);
+        }
+        true
+    }
+
     /// Runs of bytes that the region was made from: (offset, length), sorted, disjoint.
     pub fn spans(&self) -> Vec<(u16, u16)> {
+        let mut places: Vec<&Place> = self.blocks.values().flat_map(|b| &b.places).collect();
+        places.sort_unstable_by_key(|p| p.offset);
         let mut spans: Vec<(u16, u16)> = Vec::new();
-        for place in self.blocks.values().flat_map(|b| &b.places) {
+        for place in places {
             match spans.last_mut() {
                 Some((start, len)) if *start + *len >= place.offset => {
                     *len = (*len).max(place.next() - *start);

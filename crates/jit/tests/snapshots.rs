@@ -225,11 +225,21 @@ fn a_barrier_ends_what_is_looked_up_together() {
 }
 
 #[test]
+fn a_short_branch_forward_becomes_a_selection() {
+    let c =
+        Code::of("cmp cr0,1,r3,r4\nbc 12,0,.+12\naddi r5,r5,1\nor r6,r5,r5\nadd r7,r6,r5\nbclr 20,0,0", LITTLE, false);
+    // Two registers, the place of the branch, and the count.
+    assert_eq!(c.lines().filter(|l| l.contains("select ")).count(), 4, "{}", c.text);
+}
+
+#[test]
 fn a_comparison_is_the_condition_of_its_branch() {
+    // More than what would be computed in vain rather than branched around.
+    const FOUR: &str = "addi r5,r5,1\naddi r5,r5,1\naddi r5,r5,1\naddi r5,r5,1\n";
     for (compare, bit) in
         [("cmp cr0,1,r3,r4", 0), ("cmpl cr0,0,r3,r4", 1), ("cmpi cr0,1,r3,7", 2), ("addic. r3,r3,1", 2)]
     {
-        let c = Code::of(&format!("{compare}\nbc 12,{bit},.+8\naddi r5,r5,1\nbclr 20,0,0"), LITTLE, false);
+        let c = Code::of(&format!("{compare}\nbc 12,{bit},.+20\n{FOUR}bclr 20,0,0"), LITTLE, false);
         assert!(!c.text.contains("select"), "{compare}: {}", c.text);
         assert!(!c.lines().any(|l| l.starts_with("call_indirect")), "{compare}: {}", c.text);
         // Each condition is compared right before: no bit is taken out of a field.
