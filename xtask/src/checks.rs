@@ -16,6 +16,8 @@ use crate::tally::Tally;
 
 /// The guest of all checks that are not about the kernel.
 const GUEST: &str = "debian-6.12";
+/// The guest that boots with the fewest instructions.
+const SHORT_GUEST: &str = "debian-6.1";
 /// `PPC_FEATURE2_SCV` of AT_HWCAP2: the kernel has set up `scv` (Linux `Documentation/arch/powerpc/elf_hwcaps.rst`).
 const HWCAP2_SCV: u64 = 0x0010_0000;
 /// The last line of what init says before it starts the shell.
@@ -28,6 +30,8 @@ pub struct Plan {
     pub emulator: Emulator,
     /// Only the checks whose name contains this.
     pub only: Option<String>,
+    /// Also the checks that take too long for every day.
+    pub thorough: bool,
     /// A mirror instead of the machine's own.
     pub mirror: Option<String>,
 }
@@ -38,8 +42,19 @@ impl Plan {
     }
 
     fn boot(&self, test: &str) -> Result<Boot> {
-        Ok(Boot::of(self.emulator, &self.guest(GUEST)?, test))
+        Ok(self.boot_of(&self.guest(GUEST)?, test))
     }
+
+    /// Translated, and each time from nothing: no check depends on what another one left behind.
+    fn boot_of(&self, guest: &Fetched, test: &str) -> Boot {
+        let mut boot = Boot::of(self.emulator, guest, test);
+        boot.execution = options(["-accel", "jit", "-code-cache", "none"]);
+        boot
+    }
+}
+
+fn options<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
 }
 
 type Body = Box<dyn Fn(&Plan) -> Result<String>>;
@@ -48,17 +63,22 @@ struct Check {
     name: String,
     /// Needs something that QEMU does not have or spells otherwise.
     aileron_only: bool,
+    /// Done with [`Plan::thorough`] only.
+    thorough: bool,
     body: Body,
 }
 
 /// Runs the checks; a failed one does not stop the others.
 pub fn run_all(plan: &Plan, tally: &mut Tally) -> Result<()> {
-    let wanted = |check: &Check| plan.only.as_ref().is_none_or(|only| check.name.contains(only.as_str()));
+    let wanted = |check: &Check| {
+        (plan.thorough || !check.thorough) && plan.only.as_ref().is_none_or(|only| check.name.contains(only.as_str()))
+    };
     let all = all_checks();
     ensure!(
         all.iter().any(wanted),
-        "no check has {:?} in its name; there are: {}",
+        "no check has {:?} in its name{}; there are: {}",
         plan.only.as_deref().unwrap_or_default(),
+        if plan.thorough { "" } else { " and is done without --thorough" },
         all.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", ")
     );
     for check in all.iter().filter(|check| wanted(check)) {
@@ -73,8 +93,9 @@ pub fn run_all(plan: &Plan, tally: &mut Tally) -> Result<()> {
 
 fn all_checks() -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut add =
-        |name: &str, aileron_only: bool, body: Body| checks.push(Check { name: name.to_owned(), aileron_only, body });
+    let mut add = |name: &str, aileron_only: bool, body: Body| {
+        checks.push(Check { name: name.to_owned(), aileron_only, thorough: false, body })
+    };
     for guest in guests::GUESTS {
         for cpu in ["power9", "power10"] {
             add(&format!("boot-{}-{cpu}", guest.name), false, Box::new(move |plan| boots(plan, guest.name, cpu)));
@@ -84,7 +105,7 @@ fn all_checks() -> Vec<Check> {
     add("ail-on", false, Box::new(ail_on));
     add("ail-off", true, Box::new(ail_off));
     for cpus in [2, 4] {
-        add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, cpus)));
+        add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, GUEST, cpus)));
     }
     add("no-reboot", false, Box::new(no_reboot));
     add("panic", true, Box::new(panic));
@@ -92,8 +113,25 @@ fn all_checks() -> Vec<Check> {
     for cpus in [1, 2] {
         add(&format!("virtual-clock-{cpus}"), true, Box::new(move |plan| virtual_clock(plan, cpus)));
     }
+    add("interpreter", true, Box::new(interpreter));
+    add("lockstep", true, Box::new(|plan| lockstep(plan, SHORT_GUEST)));
+    add("code-cache", true, Box::new(code_cache));
     add("tree-dtc", true, Box::new(tree_passes_dtc));
     add("tree-under-qemu", true, Box::new(tree_boots_under_qemu));
+    let mut add_thorough =
+        |name: String, aileron_only: bool, body: Body| checks.push(Check { name, aileron_only, thorough: true, body });
+    for guest in guests::GUESTS {
+        for cpus in [2, 4].into_iter().filter(|_| guest.name != GUEST) {
+            add_thorough(
+                format!("smp-{cpus}-{}", guest.name),
+                false,
+                Box::new(move |plan| smp(plan, guest.name, cpus)),
+            );
+        }
+        if guest.name != SHORT_GUEST {
+            add_thorough(format!("lockstep-{}", guest.name), true, Box::new(move |plan| lockstep(plan, guest.name)));
+        }
+    }
     checks
 }
 
@@ -146,7 +184,7 @@ fn spent(outcome: &Outcome) -> String {
 
 fn boots(plan: &Plan, guest: &str, cpu: &'static str) -> Result<String> {
     let guest = plan.guest(guest)?;
-    let boot = Boot { cpu, ..Boot::of(plan.emulator, &guest, "boot") };
+    let boot = Boot { cpu, ..plan.boot_of(&guest, "boot") };
     let outcome = boot.run(&format!("boot-{}-{cpu}", guest.name))?;
     ended_well(&outcome)?;
     is_guest(&outcome, &guest, cpu)?;
@@ -260,9 +298,9 @@ fn ail_off(plan: &Plan) -> Result<String> {
     Ok(format!("AT_HWCAP2 {hwcap2:#x}, no scv among {all} interrupts"))
 }
 
-fn smp(plan: &Plan, cpus: u32) -> Result<String> {
-    let boot = Boot { cpus, ..plan.boot("boot,smp,hotplug")? };
-    let outcome = boot.run(&format!("smp-{cpus}"))?;
+fn smp(plan: &Plan, guest: &str, cpus: u32) -> Result<String> {
+    let boot = Boot { cpus, ..plan.boot_of(&plan.guest(guest)?, "boot,smp,hotplug") };
+    let outcome = boot.run(&format!("smp-{cpus}-{guest}"))?;
     ended_well(&outcome)?;
     expect(&outcome, "online", &format!("0-{}", cpus - 1))?;
     expect(&outcome, "cpus", &cpus.to_string())?;
@@ -318,29 +356,111 @@ fn idle(plan: &Plan) -> Result<String> {
     Ok(format!("five idle seconds cost {:.2} s of CPU time", cpu.as_secs_f64()))
 }
 
-/// Under the virtual clock the same command gives the same run, bit for bit.
+/// The interpreter alone boots as well.
+fn interpreter(plan: &Plan) -> Result<String> {
+    let boot = Boot { execution: options(["-accel", "interp"]), ..plan.boot("boot")? };
+    let outcome = boot.run("interpreter")?;
+    ended_well(&outcome)?;
+    is_guest(&outcome, &boot.guest, boot.cpu)?;
+    Ok(format!("{}, {}", boot.guest.release, spent(&outcome)))
+}
+
+/// The interpreter and the compiler side by side find no difference.
+fn lockstep(plan: &Plan, guest: &str) -> Result<String> {
+    let mut boot = plan.boot_of(&plan.guest(guest)?, "boot");
+    boot.execution = options(["-accel", "lockstep", "--stats"]);
+    boot.append.push("cryptomgr.notests".to_owned());
+    let outcome = boot.run(&format!("lockstep-{guest}"))?;
+    ended_well(&outcome)?;
+    is_guest(&outcome, &boot.guest, boot.cpu)?;
+    // One that translates nothing finds no difference either.
+    let entries = number(&outcome, "entries into translated code")?;
+    ensure!(entries > 100_000, "the follower entered translated code {entries} times only; {}", outcome.command);
+    let retired = number(&outcome, "retired instructions")?;
+    Ok(format!("{}, {retired} instructions, {entries} pieces, {}", boot.guest.release, spent(&outcome)))
+}
+
+/// A second boot takes compiled code from the file that the first one left, and says the same.
+fn code_cache(plan: &Plan) -> Result<String> {
+    let folder = std::env::temp_dir().join(format!("aileron-check-{}", std::process::id()));
+    fs::create_dir(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let result = two_boots_with(plan, &folder.join("code-cache"));
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove the folder {}", folder.display()))?;
+    result
+}
+
+fn two_boots_with(plan: &Plan, file: &Path) -> Result<String> {
+    let mut boot = plan.boot("boot")?;
+    boot.execution = options(["-accel", "jit", "--stats", "-code-cache", &file.display().to_string()]);
+    let mut told: Option<Vec<String>> = None;
+    let mut counts = Vec::new();
+    for run in ["first", "second"] {
+        let outcome = boot.run(&format!("code-cache-{run}"))?;
+        ended_well(&outcome)?;
+        is_guest(&outcome, &boot.guest, boot.cpu)?;
+        counts.push((
+            number(&outcome, "regions compiled")?,
+            number(&outcome, "regions from the cache file")?,
+            spent(&outcome),
+        ));
+        let lines: Vec<String> =
+            outcome.text().lines().filter(|line| line.contains("AILERON-TEST")).map(str::to_owned).collect();
+        if let Some(told) = &told {
+            ensure!(*told == lines, "the first boot says {told:?}, the second {lines:?}");
+        }
+        told = Some(lines);
+        ensure!(fs::metadata(file).is_ok_and(|file| file.len() > 0), "no code cache in {}", file.display());
+    }
+    let [(made, none, first), (anew, found, second)] = &counts[..] else { bail!("expected two boots") };
+    ensure!(*none == 0, "the first boot took {none} regions from a file that was not there");
+    ensure!(
+        *made > 100 && found > anew && *found > 0,
+        "{made} regions compiled in the first boot, {anew} in the second, which took {found} from the file; expected \
+         more from the file than compiled anew"
+    );
+    Ok(format!("{made} regions compiled ({first}), then {anew} and {found} from the file ({second})"))
+}
+
+/// The first number of a statistic.
+fn number(outcome: &Outcome, name: &str) -> Result<u64> {
+    let text = outcome.statistic(name)?;
+    let digits = text.split(' ').next().unwrap_or_default();
+    digits.parse().with_context(|| format!("expected a number after `{name}:`, found {text:?}"))
+}
+
+/// Under the virtual clock the same command gives the same run, bit for bit, however guest code is executed.
 fn virtual_clock(plan: &Plan, cpus: u32) -> Result<String> {
     // Idle too: nobody waits for virtual time, and nothing hangs where no vCPU has anything to do.
     let mut boot = Boot { cpus, ..plan.boot("boot,smp,idle")? };
     boot.options = ["-icount", "shift=0", "--seed", "7", "--state-hash"].map(str::to_owned).to_vec();
     let mut runs = Vec::new();
-    for run in ["first", "second"] {
+    for (run, accelerator) in [("first", "jit"), ("second", "jit"), ("interpreted", "interp")] {
+        boot.execution = options(["-accel", accelerator, "-code-cache", "none"]);
         let outcome = boot.run(&format!("virtual-clock-{cpus}-{run}"))?;
         ended_well(&outcome)?;
         let hash = outcome.statistic("state hash")?;
         ensure!(!hash.is_empty(), "the state hash is empty");
         runs.push((outcome, hash));
     }
-    let [(first, first_hash), (second, second_hash)] = &runs[..] else { bail!("expected two runs") };
-    if first.console != second.console {
-        let (one, two) = (first.text(), second.text());
-        let differing = one.lines().zip(two.lines()).enumerate().find(|(_, (one, two))| one != two);
-        bail!(
-            "two runs of the same command print different consoles, first difference (line, first, second): {differing:?}"
+    let [(first, first_hash), others @ ..] = &runs[..] else { bail!("expected three runs") };
+    for (other, other_hash) in others {
+        if first.console != other.console {
+            let (one, two) = (first.text(), other.text());
+            let differing = one.lines().zip(two.lines()).enumerate().find(|(_, (one, two))| one != two);
+            bail!(
+                "two runs print different consoles, first difference (line, first, other): {differing:?}\n{}\n{}",
+                first.command,
+                other.command
+            );
+        }
+        ensure!(
+            first_hash == other_hash,
+            "the same console, but state hash {first_hash} and {other_hash}\n{}\n{}",
+            first.command,
+            other.command
         );
     }
-    ensure!(first_hash == second_hash, "the same console, but state hash {first_hash} and then {second_hash}");
-    Ok(format!("state hash {first_hash} twice"))
+    Ok(format!("state hash {first_hash} twice translated and once interpreted"))
 }
 
 /// Has Aileron write the tree that it would enter a guest with.

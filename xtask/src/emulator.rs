@@ -73,6 +73,8 @@ pub struct Boot {
     pub append: Vec<String>,
     /// The guest's reboot ends the emulator, so that a panic does not boot again and again until the timeout.
     pub no_reboot: bool,
+    /// How Aileron executes guest code: options that QEMU does not get.
+    pub execution: Vec<String>,
     /// Options added at the end.
     pub options: Vec<String>,
     /// Steps taken in this order, each when its string has been seen after those of the steps before.
@@ -93,6 +95,7 @@ impl Boot {
             guest: guest.clone(),
             append: vec![format!("aileron.test={test}")],
             no_reboot: true,
+            execution: Vec::new(),
             options: Vec::new(),
             dialogue: Vec::new(),
             timeout: Duration::from_secs(300),
@@ -111,7 +114,11 @@ impl Boot {
         command.args(["-smp", &self.cpus.to_string()]);
         command.args(["-nodefaults", "-nographic", "-serial", "stdio"]);
         command.arg("-kernel").arg(&self.guest.kernel).arg("-initrd").arg(&self.guest.initrd);
-        command.args(["-append", &append.join(" ")]).args(self.no_reboot.then_some("-no-reboot")).args(&self.options);
+        command.args(["-append", &append.join(" ")]).args(self.no_reboot.then_some("-no-reboot"));
+        if self.emulator == Emulator::Aileron {
+            command.args(&self.execution);
+        }
+        command.args(&self.options);
         command
     }
 

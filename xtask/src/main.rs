@@ -66,6 +66,9 @@ enum Task {
         /// Only the boot checks with this in their name.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
+        /// Also what takes too long for CI: 2 and 4 vCPUs, and lockstep, with every kernel.
+        #[arg(long)]
+        thorough: bool,
     },
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
@@ -133,8 +136,10 @@ fn run_task() -> Result<()> {
         Task::Boot { guest, accel, emulator, options } => {
             boot(&guest, accel.as_deref(), emulator, &options, mirror_uri)
         }
-        Task::Test { emulator, boots_only, only } => ci::test(&Plan { emulator, only, mirror }, boots_only),
-        Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, mirror }),
+        Task::Test { emulator, boots_only, only, thorough } => {
+            ci::test(&Plan { emulator, only, thorough, mirror }, boots_only)
+        }
+        Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {
             let models: Vec<&'static str> = ["power9", "power10"]

@@ -45,7 +45,8 @@ pub fn boot(
                 let mut boot = Boot { cpu, ..Boot::of(emulator, &guest, "boot") };
                 boot.append.push("cryptomgr.notests".to_owned());
                 if emulator == Emulator::Aileron {
-                    boot.options.push("--stats".to_owned());
+                    // From nothing each time, as QEMU.
+                    boot.options.extend(["--stats", "-code-cache", "none"].map(str::to_owned));
                 }
                 let outcome = boot.run(&format!("perf-{emulator:?}-{}-{cpu}", guest.name).to_lowercase())?;
                 ensure!(

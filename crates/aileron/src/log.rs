@@ -37,11 +37,11 @@ pub struct LogItems {
 /// Items of QEMU's that come to nothing here.
 const IGNORED: [(&str, &str); 13] = [
     ("guest_errors", "PAPR's answers are the guest's to handle"),
-    ("out_asm", "there is no compiler yet"),
-    ("op", "there is no compiler yet"),
-    ("op_opt", "there is no compiler yet"),
-    ("op_ind", "there is no compiler yet"),
-    ("nochain", "there is no compiler yet"),
+    ("out_asm", "compiled code is not logged; --jitdump writes it down for perf"),
+    ("op", "the compiler's intermediate code is not logged"),
+    ("op_opt", "the compiler's intermediate code is not logged"),
+    ("op_ind", "the compiler's intermediate code is not logged"),
+    ("nochain", "jumps from one piece of code to the next are always linked"),
     ("exec", "in_asm shows code when it is decoded"),
     ("cpu", "registers are not logged"),
     ("fpu", "registers are not logged"),

@@ -58,7 +58,7 @@ pub struct Accelerator {
 impl Default for Accelerator {
     fn default() -> Accelerator {
         Accelerator {
-            kind: AcceleratorKind::Interp,
+            kind: AcceleratorKind::Jit,
             code_cache_bytes: 256 << 20,
             code_cache: CodeCache::None,
             perf_map: false,

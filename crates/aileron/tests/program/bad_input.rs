@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 fn start(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aileron"));
+    // Nothing is left in the cache folder of whoever runs the tests.
+    command.env("XDG_CACHE_HOME", directory().join("cache"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -114,8 +116,8 @@ fn values_that_are_none() {
         (&["-accel", "lockstp"], &["-accel lockstp", "did you mean 'lockstep'"]),
         (&["-accel", "lockstep", "-smp", "2"], &["-accel lockstep", "2 vCPUs", "-smp 1"]),
         (&["-accel", "lockstep", "-rtc", "clock=host"], &["-accel lockstep", "virtual clock"]),
-        (&["-accel", "tcg,tb-size=5000"], &["tb-size", "1 to 4096"]),
-        (&["--code-cache-mib", "0"], &["--code-cache-mib 0", "1 to 4096"]),
+        (&["-accel", "tcg,tb-size=5000"], &["tb-size", "1 to 1024"]),
+        (&["--code-cache-mib", "0"], &["--code-cache-mib 0", "1 to 1024"]),
         (&["-code-cache-mib", "lots"], &["-code-cache-mib lots", "whole number"]),
         (&["--code-cache", ""], &["--code-cache", "or none"]),
         (&["--jit-threshold", "0"], &["--jit-threshold 0", "from 1"]),
@@ -147,7 +149,11 @@ fn closed_streams() {
         let script = format!("exec \"$0\" -m 64 -nographic -kernel \"$1\" {redirection}");
         let mut shell = Command::new("bash");
         shell.args(["-o", "pipefail", "-c", &script, env!("CARGO_BIN_EXE_aileron"), &kernel]);
-        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+            .env("XDG_CACHE_HOME", directory().join("cache"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let output = finish(shell.spawn().unwrap(), &script);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("panicked at"), "{redirection}: {}: {said}", output.status);

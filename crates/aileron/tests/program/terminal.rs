@@ -1,6 +1,6 @@
 //! The terminal: which keys are ours, and that it is as it was after every way out.
 
-use crate::guest::{GOOD, elf, file, power_off};
+use crate::guest::{GOOD, directory, elf, file, power_off};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
@@ -28,6 +28,7 @@ impl Seat {
         assert!(before.local_modes.contains(LocalModes::ECHO | LocalModes::ICANON));
         let stream = || Stdio::from(terminal.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_aileron"));
+        command.env("XDG_CACHE_HOME", directory().join("cache"));
         let child = command.args(arguments).stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         (Seat { keyboard, terminal, child, screen: String::new() }, before)
     }
