@@ -495,12 +495,43 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.b.ins().brif(kept, cold, &[], on, &[BlockArg::Value(field)]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        self.call_settle();
-        let field = self.b.ins().uload8(I64, self.env.state, self.env.vcpu, CRF + n as i32);
+        // What is made there is not known behind it.
+        let (constants, so) = (self.local.constants.clone(), self.local.xer[XerBit::So as usize]);
+        let field = self.made_canonical(n, field);
+        let byte = self.b.ins().ireduce(I8, field);
+        self.store_state(byte, CRF + n as i32);
+        self.local.constants = constants;
+        self.local.xer[XerBit::So as usize] = so;
         self.b.ins().jump(on, &[BlockArg::Value(field)]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);
         self.local.cr[n] = Cr::Field { v: settled, stored: true };
+    }
+
+    /// The four bits of a field that the state keeps as operands, with tag `tag`.
+    fn made_canonical(&mut self, n: usize, tag: Value) -> Value {
+        let at = COMPARED_AT + n * size_of::<Compared>();
+        let a = self.load_state(I64, translated(at + offset_of!(Compared, a)));
+        let b = self.load_state(I64, translated(at + offset_of!(Compared, b)));
+        let unsigned = self.k(COMPARED_UNSIGNED.into());
+        let unsigned = self.b.ins().band(tag, unsigned);
+        // Unsigned order is signed order with the sign bits turned.
+        let to_sign = self.k(i64::from(63 - COMPARED_UNSIGNED.trailing_zeros() as i32));
+        let turn = self.b.ins().ishl(unsigned, to_sign);
+        let (a, b) = (self.b.ins().bxor(a, turn), self.b.ins().bxor(b, turn));
+        let v = self.condition(true, Long::V(a), Long::V(b));
+        self.value(v)
+    }
+
+    /// A field as a comparison sets it.
+    fn condition(&mut self, signed: bool, a: Long, b: Long) -> Long {
+        let less = if signed { self.lts(a, b) } else { self.ltu(a, b) };
+        let greater = if signed { self.lts(b, a) } else { self.ltu(b, a) };
+        let rest = self.select(greater, Long::K(4), Long::K(2));
+        let v = self.select(less, Long::K(8), rest);
+        let so = self.xer(XerBit::So);
+        let so = self.one_if(so);
+        self.or(v, so)
     }
 
     fn call_settle(&mut self) {
@@ -516,14 +547,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         match self.local.cr[n] {
             Cr::Field { v, .. } => v,
             Cr::Compare { signed, a, b, .. } => {
-                let less = if signed { self.lts(a, b) } else { self.ltu(a, b) };
-                let greater = if signed { self.lts(b, a) } else { self.ltu(b, a) };
-                let (lt, gt, eq) = (Long::K(8), Long::K(4), Long::K(2));
-                let rest = self.select(greater, gt, eq);
-                let v = self.select(less, lt, rest);
-                let so = self.xer(XerBit::So);
-                let so = self.one_if(so);
-                let v = self.or(v, so);
+                let v = self.condition(signed, a, b);
                 self.value(v)
             }
             Cr::Unknown => unreachable!("the field was settled"),
