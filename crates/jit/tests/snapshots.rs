@@ -1,35 +1,11 @@
 //! What typical guest code becomes: the properties of its code that matter, counted, not its text.
 
-use isa::IsaLevel;
-use jit::blob::{Key, PAGE};
+mod source;
+
 use jit::compile::Compiler;
-use jit::region::{Source, add_word};
+use source::{AT, LITTLE, source};
 use std::collections::{BTreeMap, BTreeSet};
 use vcpu::context::mode;
-
-/// Where the code stands in its page.
-const AT: u16 = 0x400;
-const LITTLE: u32 = mode::SF | mode::LE | mode::IR | mode::DR;
-
-/// A region of these lines.
-fn source(lines: &str, mode: u32, exact: bool) -> Source {
-    let mut s = Source {
-        key: Key { offset: AT, mode, exact },
-        level: IsaLevel::V3_0,
-        bytes: Box::new([0; PAGE]),
-        warm: [0; 16],
-        known: [0; 16],
-    };
-    let mut at = AT;
-    for line in lines.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        let word = isa::assemble_at(line, at.into()).unwrap_or_else(|e| panic!("{line}: {e}")) as u32;
-        let bytes = if mode & mode::LE != 0 { word.to_le_bytes() } else { word.to_be_bytes() };
-        s.bytes[usize::from(at)..][..4].copy_from_slice(&bytes);
-        add_word(&mut s.warm, at);
-        at += 4;
-    }
-    s
-}
 
 /// A region's Cranelift code, in blocks.
 struct Code {

@@ -1,18 +1,20 @@
 //! Small bare-metal programs on the engine: interrupts at every AIL, translation, changing code,
 //! watchpoints, tracing, time, and two vCPUs on one word of memory.
 
+mod bare_metal;
 mod stays;
 
+use bare_metal::{Bare, CODE, ON, TABLES, at_once, k};
 use cpu::bits::{dawrx, dsisr, fscr, lpcr, msr, srr1};
 use cpu::model::{POWER9, POWER10};
 use cpu::{CpuModel, Delivery, Interrupt, Vector};
 use engine::{Engine, EngineExit};
 use jit::store::Translator;
-use memory::Memory;
 use memory::mail::{Message, pending};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock};
 use timing::Clock;
-use vcpu::{Observer, Vcpu};
+use vcpu::Observer;
 
 /// Remembers the interrupts that were taken.
 #[derive(Default)]
@@ -27,38 +29,22 @@ impl Observer for Log {
 }
 
 struct Bench {
-    memory: Arc<Memory>,
-    clock: Arc<Clock>,
+    bare: Bare,
     log: Arc<Log>,
-    model: &'static CpuModel,
     translator: OnceLock<Arc<Translator>>,
 }
 
-/// Where programs stand.
-const CODE: u64 = 0x1_0000;
-const TABLES: u64 = 0x10_0000;
-const ON: u64 = msr::SF | msr::ME | msr::RI | msr::LE;
+impl Deref for Bench {
+    type Target = Bare;
+    fn deref(&self) -> &Bare {
+        &self.bare
+    }
+}
 
 impl Bench {
     fn new(model: &'static CpuModel, vcpus: usize) -> Self {
-        Bench {
-            memory: Arc::new(Memory::new(0x80_0000, vcpus).unwrap()),
-            clock: Arc::new(Clock::virtual_time(0)),
-            log: Arc::default(),
-            model,
-            translator: OnceLock::new(),
-        }
-    }
-
-    /// Puts a program (one instruction a line) at `at`, little-endian. Returns the address behind it.
-    fn program(&self, at: u64, text: &str) -> u64 {
-        let mut at = at;
-        for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
-            let word = isa::assemble_at(line, at).unwrap_or_else(|e| panic!("{line}: {e}"));
-            self.memory.write(at, &(word as u32).to_le_bytes()).unwrap();
-            at += 4;
-        }
-        at
+        let bare = Bare::new(model, vcpus, Clock::virtual_time(0));
+        Bench { bare, log: Arc::default(), translator: OnceLock::new() }
     }
 
     fn engine(&self, index: usize) -> Engine {
@@ -66,19 +52,11 @@ impl Bench {
     }
 
     fn engine_as(&self, index: usize, translated: bool, observer: Arc<dyn Observer>) -> Engine {
-        let mut v = Vcpu::new(index, self.model, self.memory.clone(), self.clock.clone(), observer);
-        self.memory.hub().mailbox(index).set_quiet(false);
-        v.state.nia = CODE;
-        v.set_lpcr(v.state.lpcr | lpcr::ILE);
-        v.set_msr(ON);
+        let v = self.vcpu(index, observer);
         if translated {
             // At once, and everything.
-            let options = jit::store::Options { background: false, cache_bytes: 8 << 20, ..Default::default() };
-            return Engine::with_translator(
-                v,
-                self.translator.get_or_init(|| Arc::new(Translator::new(&options).unwrap())).clone(),
-                1,
-            );
+            let translator = self.translator.get_or_init(|| Arc::new(at_once()));
+            return Engine::with_translator(v, translator.clone(), 1);
         }
         Engine::new(v)
     }
@@ -95,35 +73,9 @@ impl Bench {
         self.log.0.lock().unwrap().clone()
     }
 
-    /// Radix tables: the first 2M of RAM, 4K pages mapped one to one, in quadrant 0 of processes 1 and 2
-    /// (for problem state) and in quadrant 3 (privileged).
     fn radix(&self, e: &mut Engine) {
-        const VALID: u64 = 1 << 63;
-        const LEAF: u64 = 1 << 62;
-        let put = |at: u64, v: u64| self.memory.write(at, &v.to_be_bytes()).unwrap();
-        let root = |r: u64| 0x4000_0000_0000_0000 | 0xA0 | r | 13;
-        put(TABLES, root(TABLES + 0x1_0000));
-        for pid in 1..=2 {
-            put(TABLES + pid * 16, root(TABLES + 0x2_0000));
-        }
-        for (at, next, privileged) in [(0x1_0000, 0x3_0000, 8), (0x2_0000, 0x4_0000, 0)] {
-            put(TABLES + at, VALID | (TABLES + next) | 9);
-            put(TABLES + next, VALID | (TABLES + next + 0x1000) | 9);
-            put(TABLES + next + 0x1000, VALID | (TABLES + next + 0x2000) | 9);
-            for page in 0..512u64 {
-                put(TABLES + next + 0x2000 + page * 8, VALID | LEAF | page << 12 | 7 | privileged);
-            }
-        }
-        let v = e.vcpu();
-        v.process_table = memory::radix::ProcessTable { base: TABLES, size_bytes: 0x1000 };
-        v.set_lpcr(v.state.lpcr | lpcr::HR | lpcr::UPRT | lpcr::GTSE);
-        v.set_pid(1);
+        self.bare.radix(e.vcpu());
     }
-}
-
-/// Quadrant 3 address of a real address.
-fn k(real: u64) -> u64 {
-    0xC000_0000_0000_0000 | real
 }
 
 #[test]
