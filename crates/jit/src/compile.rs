@@ -2,7 +2,7 @@
 
 use crate::blob::{Blob, CODE_ALIGN, Link, PAGE};
 use crate::emit::{
-    Ahead, At, BRANCHED, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, Skip, flags, gpr_offset,
+    Ahead, At, BRANCHED, CFAR, CTR, Emit, Env, Jump, Local, NIA, PAGE as PAGE_AT, Signatures, Skip, flags, gpr_offset,
 };
 use crate::region::{self, Block, End, Place, Region, Source};
 use crate::stubs::{FRAME, number, stub_offset};
@@ -24,6 +24,8 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isa::{Any, Fields, Op};
 use sem::{Target, Width};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use vcpu::context::mode;
+use vcpu::translated::NOT_BRANCHED;
 use vcpu::{PENDING_OFFSET, Vcpu};
 
 /// Cranelift's own optimisations: see docs/jit.md for what they cost and bring.
@@ -481,6 +483,21 @@ impl<'a, 'f> Builder<'a, 'f> {
         self.b.ins().return_call(f, &[budget, address]);
     }
 
+    /// Goes to an effective address by the branch at `from`, out of the region: CFAR is written here, while the page is
+    /// the branch's.
+    fn branch_to(&mut self, env: &Env, from: u16, address: Value) {
+        let cfar = self.address(env, i64::from(from));
+        self.b.ins().store(env.state, cfar, env.vcpu, CFAR);
+        let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
+        self.b.ins().store(env.state, none, env.vcpu, BRANCHED);
+        let budget = self.b.use_var(self.budget);
+        // Where code of this mode most likely stands; elsewhere the engine finds it.
+        let translated = env.mode & mode::IR != 0 && env.mode & mode::PR == 0;
+        let stub = if translated { number::JUMP_HIGH } else { number::JUMP_LOW };
+        let f = self.function(STUBS, stub as u32, 2);
+        self.b.ins().return_call(f, &[budget, address]);
+    }
+
     fn block(&mut self, env: &Env, mail: MemFlagsData, offset: u16) -> Result<(), CompileError> {
         let block = &self.region.blocks[&offset];
         self.begun.insert(offset);
@@ -605,14 +622,14 @@ impl<'a, 'f> Builder<'a, 'f> {
             self.b.seal_block(taken);
             self.b.switch_to_block(taken);
         }
-        let place = self.b.ins().iconst(I32, i64::from(last));
-        self.b.ins().store(env.state, place, env.vcpu, BRANCHED);
         match way {
             Way::Place(to) => {
+                let place = self.b.ins().iconst(I32, i64::from(last));
+                self.b.ins().store(env.state, place, env.vcpu, BRANCHED);
                 self.remember(to, local);
                 self.go(env, mail, to);
             }
-            Way::Address(v) => self.go_to(v),
+            Way::Address(v) => self.branch_to(env, last, v),
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ mod semantics;
 mod state;
 
 use layout::*;
-pub use layout::{BRANCHED, CTR, NIA, PAGE, gpr_offset, plain_to_read, plain_to_write};
+pub use layout::{BRANCHED, CFAR, CTR, NIA, PAGE, gpr_offset, plain_to_read, plain_to_write};
 
 /// A 64-bit value, constant as far as the translator knows.
 #[derive(Debug, Clone, Copy)]

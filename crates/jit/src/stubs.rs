@@ -20,6 +20,10 @@ pub mod number {
     pub const LEAVE: usize = 0;
     /// Goes on at the effective address in the second argument.
     pub const JUMP: usize = 1;
+    /// Likewise, from a branch that has written CFAR, to quadrant 0.
+    pub const JUMP_LOW: usize = 16;
+    /// Likewise, to quadrant 3.
+    pub const JUMP_HIGH: usize = 17;
     /// A jump within the page that leads nowhere yet: its offset in the second argument.
     pub const UNLINKED: usize = 2;
     /// Runs a helper that changes NIA or MSR (operands, then its address), and goes on at NIA.
@@ -135,47 +139,36 @@ unsafe extern "C" fn unlinked() {
     )
 }
 
-/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it.
+/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it. `$key` loads the key into
+/// `rcx`; `$before` may set `rsi`, the address; `$found` is done once the way is known, before the page changes.
 macro_rules! jumping {
-    ($(#[$doc:meta])* $name:ident, $before:literal, $found:literal) => {
+    ($(#[$doc:meta])* $name:ident, $before:literal, $key:literal, $found:literal) => {
         $(#[$doc])*
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 $before,
-                "mov rcx, rsi",
-                "shr rcx, 63",
-                "mov rcx, [r15 + rcx * 8 + {key}]",
                 "mov rax, rsi",
-                "shr rax, 2",
-                "mov rdx, rax",
-                "shr rdx, 13",
-                "xor rax, rdx",
+                "shr rax, 13",
+                "xor rax, rsi",
+                $key,
+                "shl rax, 3",
                 "and eax, {mask}",
-                "shl eax, 5",
                 "add rax, [r15 + {table}]",
                 "cmp rsi, [rax + {ea}]",
                 "jne 2f",
                 "cmp rcx, [rax + {entry_key}]",
                 "jne 2f",
-                // CFAR, while the page of the branch is known.
-                "mov edx, [r15 + {branched}]",
-                "test edx, edx",
-                "js 3f",
-                "add rdx, [r15 + {page}]",
-                "mov [r15 + {cfar}], rdx",
-                "mov dword ptr [r15 + {branched}], {none}",
-                "3:",
+                $found,
                 "and rsi, -4096",
                 "mov [r15 + {page}], rsi",
-                $found,
                 "jmp qword ptr [rax + {code}]",
                 "2:",
                 "mov [r15 + {nia}], rsi",
                 "jmp {leave}",
-                "/* {stayed} */",
+                "/* {key} {stayed} {branched} {cfar} {none} */",
                 key = const KEY,
-                mask = const JUMPS - 1,
+                mask = const (JUMPS - 1) * size_of::<Jump>(),
                 table = const TABLE,
                 ea = const offset_of!(Jump, ea),
                 entry_key = const offset_of!(Jump, key),
@@ -191,13 +184,25 @@ macro_rules! jumping {
         }
     };
 }
+// An index of 13 bits, two bits above the lowest of the address, in entries of 32 bytes.
+const _: () = assert!(size_of::<Jump>() == 32);
+jumping!(
+    /// From a branch that has written CFAR, to the address in `rsi`, which is in quadrant 0 (else it is not found).
+    jump_low, "", "mov rcx, [r15 + {key}]", ""
+);
+jumping!(
+    /// As `jump_low`, in quadrant 3.
+    jump_high, "", "mov rcx, [r15 + {key} + 8]", ""
+);
 jumping!(
     /// To the address in `rsi`.
-    jump, "", ""
+    jump, "", "mov rcx, rsi\nshr rcx, 63\nmov rcx, [r15 + rcx * 8 + {key}]",
+    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
 );
 jumping!(
     /// To NIA, behind an interrupt or whatever else sets NIA or MSR.
-    go_on, "mov rsi, [r15 + {nia}]", "inc qword ptr [r15 + {stayed}]"
+    go_on, "mov rsi, [r15 + {nia}]", "mov rcx, rsi\nshr rcx, 63\nmov rcx, [r15 + rcx * 8 + {key}]",
+    "inc qword ptr [r15 + {stayed}]\nmov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
 );
 
 /// A stub that calls a generated function, which sets NIA, with the operands that the stub got, and goes on there.
@@ -397,9 +402,11 @@ unsafe extern "C" fn settle() {
 
 /// Readies a vCPU for generated code: addresses of stubs, of what they call, and of helpers.
 pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
-    let stubs: [(usize, usize); 16] = [
+    let stubs: [(usize, usize); 18] = [
         (number::LEAVE, leave as *const () as usize),
         (number::JUMP, jump as *const () as usize),
+        (number::JUMP_LOW, jump_low as *const () as usize),
+        (number::JUMP_HIGH, jump_high as *const () as usize),
         (number::UNLINKED, unlinked as *const () as usize),
         (number::CONTEXT, context as *const () as usize),
         (number::SLOW, slow as *const () as usize),

@@ -115,8 +115,7 @@ fn held_index(ea: u64) -> usize {
 /// Index of an effective address in the jump cache. All addresses of a page share one aligned run of 1024 entries.
 #[inline(always)]
 pub fn jump_index(ea: u64) -> usize {
-    let word = ea >> 2;
-    (word ^ word >> 13) as usize & (JUMPS - 1)
+    ((ea ^ ea >> 13) >> 2) as usize & (JUMPS - 1)
 }
 
 impl Translated {

@@ -22,7 +22,8 @@ pub const fn gpr_offset(n: usize) -> i32 {
 pub const CTR: i32 = state(offset_of!(State, ctr));
 /// Offset of NIA.
 pub const NIA: i32 = state(offset_of!(State, nia));
-pub(super) const CFAR: i32 = state(offset_of!(State, cfar));
+/// Offset of CFAR.
+pub const CFAR: i32 = state(offset_of!(State, cfar));
 /// Offset of where the last branch that was taken stood in the page.
 pub const BRANCHED: i32 = translated(offset_of!(Translated, branched));
 pub(super) const LR: i32 = state(offset_of!(State, lr));
