@@ -89,7 +89,7 @@ const ENTRY_SHIFT: u32 = size_of::<TlbEntry>().trailing_zeros();
 /// before the context's share.
 pub const OFFSET_MASK: u64 = (DATA_ENTRIES as u64 - 1) << ENTRY_SHIFT;
 /// See [`OFFSET_MASK`].
-pub const OFFSET_SHIFT: u32 = PAGE_SHIFT as u32 - ENTRY_SHIFT;
+pub const OFFSET_SHIFT: u32 = PAGE_SHIFT - ENTRY_SHIFT;
 
 /// Spreads context ids over the data TLB, so that processes do not evict each other: what is to be combined by exclusive
 /// or with the offset of an entry in bytes.

@@ -321,7 +321,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
             (false, false) => r.below(PAGES << 12),
             // The last page is read-only.
             (true, true) => (1 + r.below(PAGES - 2)) << 12,
-            (true, false) => 0x400 + r.below((PAGES - 1 << 12) - 0x800),
+            (true, false) => 0x400 + r.below(((PAGES - 1) << 12) - 0x800),
         };
         let at = at.wrapping_add(r.below(64)).wrapping_sub(r.below(64));
         let at = if r.one_in(2) { at & !15 } else { at };
