@@ -259,43 +259,38 @@ unsafe extern "C" fn context() {
     )
 }
 
-/// A helper failed: its frame is abandoned.
-#[unsafe(naked)]
-unsafe extern "C" fn stopped() {
-    core::arch::naked_asm!(
-        "mov rsp, [r15 + {stack}]",
-        "mov rdi, r15",
-        "call {hook}",
-        "mov rdi, [r15 + {budget}]",
-        "test al, al",
-        "jnz {deliver}",
-        "jmp {leave}",
-        stack = const STACK,
-        budget = const BUDGET,
-        hook = sym hooks::stopped,
-        deliver = sym deliver,
-        leave = sym leave,
-    )
+/// A stub that asks a hook whether an interrupt is to be taken; if not, it leaves. `$before` is done first.
+macro_rules! asking {
+    ($(#[$doc:meta])* $name:ident, $hook:ident, $before:literal) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                $before,
+                "mov rdi, r15",
+                "call {hook}",
+                "mov rdi, [r15 + {budget}]",
+                "test al, al",
+                "jnz {deliver}",
+                "jmp {leave}",
+                "/* {stack} */",
+                stack = const STACK,
+                budget = const BUDGET,
+                hook = sym hooks::$hook,
+                deliver = sym deliver,
+                leave = sym leave,
+            )
+        }
+    };
 }
-
-#[unsafe(naked)]
-unsafe extern "C" fn called_away() {
-    core::arch::naked_asm!(
-        "test rdi, rdi",
-        "jle {leave}",
-        "mov [r15 + {budget}], rdi",
-        "mov rdi, r15",
-        "call {hook}",
-        "mov rdi, [r15 + {budget}]",
-        "test al, al",
-        "jnz {deliver}",
-        "jmp {leave}",
-        budget = const BUDGET,
-        hook = sym hooks::called_away,
-        deliver = sym deliver,
-        leave = sym leave,
-    )
-}
+asking!(
+    /// A helper failed: its frame is abandoned.
+    stopped, stopped, "mov rsp, [r15 + {stack}]"
+);
+asking!(
+    /// A poll found something.
+    called_away, called_away, "test rdi, rdi\njle {leave}\nmov [r15 + {budget}], rdi"
+);
 
 #[unsafe(naked)]
 unsafe extern "C" fn try_helper() {
@@ -310,41 +305,35 @@ unsafe extern "C" fn try_helper() {
     )
 }
 
-#[unsafe(naked)]
-unsafe extern "C" fn slow() {
-    core::arch::naked_asm!(
-        "push rax",
-        "push rcx",
-        "push rdx",
-        "push rsi",
-        "push rdi",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "mov rcx, rdx",
-        "mov rdx, rsi",
-        "mov rsi, rdi",
-        "mov rdi, r15",
-        "call {hook}",
-        "test rax, rax",
-        "jz {stopped}",
-        "mov [r15 + {host}], rax",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop rcx",
-        "pop rax",
-        "ret",
-        hook = sym hooks::slow,
-        stopped = sym stopped,
-        host = const HOST,
-    )
+/// A stub that calls a hook with the general registers saved around it. `$before` readies its operands but the first,
+/// `$after` looks at what it returned.
+macro_rules! keeping_general {
+    ($name:ident, $hook:ident, $before:literal, $after:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "push rax\npush rcx\npush rdx\npush rsi\npush rdi\npush r8\npush r9\npush r10\npush r11",
+                $before,
+                "mov rdi, r15",
+                "call {hook}",
+                $after,
+                "pop r11\npop r10\npop r9\npop r8\npop rdi\npop rsi\npop rdx\npop rcx\npop rax",
+                "ret",
+                "/* {stopped} {host} */",
+                hook = sym hooks::$hook,
+                stopped = sym stopped,
+                host = const HOST,
+            )
+        }
+    };
 }
+keeping_general!(
+    slow,
+    slow,
+    "mov rcx, rdx\nmov rdx, rsi\nmov rsi, rdi",
+    "test rax, rax\njz {stopped}\nmov [r15 + {host}], rax"
+);
+keeping_general!(settle, settle, "", "");
 
 /// Calls `inner` with the vector registers saved around it.
 macro_rules! keeping_vectors {
@@ -371,34 +360,6 @@ macro_rules! keeping_vectors {
 }
 keeping_vectors!(slow_vectors, slow);
 keeping_vectors!(settle_vectors, settle);
-
-#[unsafe(naked)]
-unsafe extern "C" fn settle() {
-    core::arch::naked_asm!(
-        "push rax",
-        "push rcx",
-        "push rdx",
-        "push rsi",
-        "push rdi",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "mov rdi, r15",
-        "call {hook}",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop rcx",
-        "pop rax",
-        "ret",
-        hook = sym hooks::settle,
-    )
-}
 
 /// Readies a vCPU for generated code: addresses of stubs, of what they call, and of helpers.
 pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
