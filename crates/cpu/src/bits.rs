@@ -133,6 +133,8 @@ pub mod srr1 {
     pub const ISI_NO_EXECUTE: u64 = 0x1000_0000;
     /// Instruction storage: protection.
     pub const ISI_PROTECTION: u64 = 0x0800_0000;
+    /// Instruction storage: virtual page class key (hash).
+    pub const ISI_KEY: u64 = 0x0020_0000;
     /// Instruction storage: the process table or radix tree is badly configured.
     pub const ISI_BAD_CONFIG: u64 = 0x0008_0000;
     /// Instruction storage: reference bit could not be set.

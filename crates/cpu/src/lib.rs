@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod interrupt;
 pub mod model;
+pub mod slb;
 pub mod spr;
 pub mod state;
 

@@ -6,6 +6,7 @@
 //! and stores. FPR n is the upper half of VSR n, VR n is VSR 32+n.
 
 use crate::bits::xer;
+use crate::slb::{SLB_ENTRIES, SlbEntry};
 
 /// Special purpose registers that hold a plain value; those with a life of their own (time base,
 /// decrementer, CR, XER) are elsewhere.
@@ -94,6 +95,8 @@ pub struct State {
     pub pir: u32,
     /// The plain special purpose registers.
     pub spr: Sprs,
+    /// Segment look-aside buffer.
+    pub slb: [SlbEntry; SLB_ENTRIES],
 }
 
 impl Default for State {
@@ -118,6 +121,7 @@ impl Default for State {
             vscr: 0,
             pir: 0,
             spr: Sprs::default(),
+            slb: [SlbEntry::default(); SLB_ENTRIES],
         }
     }
 }
@@ -230,6 +234,7 @@ impl State {
         ];
         plain.into_iter().for_each(&mut f);
         s.pmc.iter().for_each(|v| f(u64::from(*v)));
+        self.slb.iter().flat_map(|entry| [entry.esid, entry.vsid]).for_each(f);
     }
 }
 

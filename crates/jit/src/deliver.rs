@@ -20,7 +20,9 @@ use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_nam
 use sem::system_helpers::{KEPT_BY_RETURN, PROBLEM_STATE_HAS};
 use std::sync::OnceLock;
 use vcpu::Vcpu;
-use vcpu::context::{Derived, KEY_AMR_SHIFT, Known, MSR_OF_KEY, PENDING_ALWAYS, PENDING_WITH_EE, SPREAD, SPREAD_SHIFT};
+use vcpu::context::{
+    Derived, KEY_AMR_SHIFT, KEY_HASH, Known, MSR_OF_KEY, PENDING_ALWAYS, PENDING_WITH_EE, SPREAD, SPREAD_SHIFT,
+};
 use vcpu::interrupts::Handler;
 use vcpu::raised::{NUMBERS, VECTOR_SHIFT, WRITES_DAR, WRITES_DSISR, WRITES_IC, number};
 
@@ -378,6 +380,10 @@ fn set_amr(body: &mut Body<'_, '_>, arguments: &[Value]) {
     let key = body.b.ins().ishl_imm_u(key, i64::from(KEY_AMR_SHIFT));
     let others = body.and(rest, !(3 << KEY_AMR_SHIFT));
     let rest = body.b.ins().bor(others, key);
+    // With hash translation the bases follow from all of AMR: no context is remembered under this key.
+    let hash = body.and(rest, KEY_HASH);
+    let written = body.b.ins().iadd(hash, hash);
+    let rest = body.b.ins().bor(rest, written);
     body.store(rest, at!(contexts.rest));
     let msr = body.load64(at!(state.msr));
     body.enter(msr);

@@ -1,4 +1,4 @@
-//! Guest RAM, its access primitives, the radix walker, the software TLB, and the one handshake by
+//! Guest RAM, its access primitives, the walkers of radix trees and hash tables, the software TLB, and the one handshake by
 //! which vCPUs agree that a translation is gone.
 //!
 //! # Memory order
@@ -11,11 +11,14 @@
 //! its TLB, so every store to it takes the slow path and ends in [`Memory::note_store`].
 
 pub mod access;
+pub mod hash;
+pub mod hpt;
 pub mod mail;
 pub mod radix;
 pub mod ram;
 pub mod tlb;
 
+pub use hpt::HashTable;
 pub use mail::{Hub, Mailbox, Message};
 pub use ram::{GuestRam, Memory, RamError};
 pub use tlb::{Tlb, TlbEntry};

@@ -7,6 +7,7 @@
 //! it, and it serves its mailbox before it runs guest code again. Both sides use sequentially
 //! consistent order: a poster that reads `quiet` as set has posted before the vCPU clears it.
 
+use crate::hpt::VirtualPage;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub enum Invalidation {
         /// log2 of the page size in bytes.
         shift: u32,
     },
+    /// One virtual page, wherever its segment is (hash translation).
+    Virtual(VirtualPage),
 }
 
 /// What one vCPU tells another.
@@ -85,9 +88,11 @@ pub enum Message {
         /// Size in bytes.
         size_bytes: u64,
     },
+    /// The hash table is another one: [`crate::Memory::hash_table`] has it.
+    HashTable,
 }
 
-/// Messages that wait in a mailbox at most, but for changes of LPCR and process table, which are rare.
+/// Messages that wait in a mailbox at most, but for changes of LPCR and tables, which are rare.
 const MOST_MESSAGES: usize = 4096;
 
 /// One vCPU's mailbox and the bits that call it away from guest code.
@@ -163,7 +168,9 @@ impl Mailbox {
         let mut queue = locked(&self.queue);
         if queue.len() >= MOST_MESSAGES {
             // A vCPU that is stopped for long serves nothing: what it would forget piece by piece, it forgets whole.
-            queue.retain(|m| matches!(m, Message::UpdateLpcr { .. } | Message::ProcessTable { .. }));
+            queue.retain(|m| {
+                matches!(m, Message::UpdateLpcr { .. } | Message::ProcessTable { .. } | Message::HashTable)
+            });
             queue.push(Message::ForgetEverything);
         }
         queue.push(message);

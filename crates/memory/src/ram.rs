@@ -1,11 +1,13 @@
 //! Guest RAM: one mapped file, the pages that hold decoded code, and the checked way in for
 //! everyone who is not an engine's fast path (devices, hypercalls, RTAS, loaders).
 
+use crate::hpt::HashTable;
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A page that is about to hold decoded code: write entries are being withdrawn.
 const MARKED: u32 = 1;
@@ -117,6 +119,8 @@ pub struct Memory {
     ram: GuestRam,
     code: Box<[AtomicU32]>,
     hub: Hub,
+    /// vCPUs have it at hand; this one is for those that start.
+    hash_table: Mutex<Arc<HashTable>>,
 }
 
 impl Memory {
@@ -127,12 +131,23 @@ impl Memory {
     pub fn new(bytes: u64, vcpus: usize) -> Result<Self, RamError> {
         let ram = GuestRam::new(bytes)?;
         let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
-        Ok(Memory { ram, code, hub: Hub::new(vcpus) })
+        let hash_table = Mutex::new(Arc::new(HashTable::none()));
+        Ok(Memory { ram, code, hub: Hub::new(vcpus), hash_table })
     }
 
     /// The vCPUs' mailboxes.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// The partition's hash table. It does not change but by [`Memory::set_hash_table`].
+    pub fn hash_table(&self) -> Arc<HashTable> {
+        self.hash_table.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the partition another hash table. Whoever does so tells the vCPUs ([`Message::HashTable`]).
+    pub fn set_hash_table(&self, table: Arc<HashTable>) {
+        *self.hash_table.lock().unwrap_or_else(PoisonError::into_inner) = table;
     }
 
     /// RAM size in bytes.

@@ -6,9 +6,15 @@
 //! problem state, privileged state under each value of AMR's key 0, instruction fetch under each
 //! value of IAMR's key 0. Quadrant 3 always uses PID 0's ids with an AMR of zero: pages there are
 //! privileged, which key 0 does not touch (an exception is walked each time and never cached).
+//!
+//! With hash translation there is no process id. Ids are given per [`Space`]: the segments of one half of the effective
+//! addresses as the SLB has them, and AMR and IAMR. A process that runs again finds its translations again.
 
+use crate::hpt::VirtualPage;
 use crate::mail::Invalidation;
 use crate::{PAGE_OFFSET, PAGE_SHIFT};
+use cpu::State;
+use cpu::slb::SlbEntry;
 use std::collections::HashMap;
 
 /// Entries of the data TLB.
@@ -32,7 +38,9 @@ pub mod kind {
 
 /// Context id of accesses with translation off.
 pub const REAL: u64 = 0;
-const FIRST_BASE: u64 = kind::COUNT;
+/// First context id of a half whose segments changed and that nobody looked up since: no entry has it.
+pub const UNRESOLVED: u64 = kind::COUNT;
+const FIRST_BASE: u64 = 2 * kind::COUNT;
 const LAST_BASE: u64 = 0xFF0;
 
 /// One data TLB entry. `repr(C)`: generated code reads it.
@@ -77,9 +85,40 @@ pub struct Tlb {
     data: Box<[TlbEntry; DATA_ENTRIES]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
     bases: HashMap<u32, u64>,
+    spaces: HashMap<Space, u64>,
+    /// Where virtual segments (id, log2 of size) are: context base and first effective address.
+    segments: HashMap<(u64, u32), Vec<(u64, u64)>>,
     next_base: u64,
     /// Counters.
     pub stats: TlbStats,
+}
+
+/// All that translation by hash table depends on, but the table, for one half of the effective addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Space {
+    amr: u64,
+    iamr: u64,
+    /// In order.
+    segments: Vec<SlbEntry>,
+}
+
+impl Space {
+    /// That of the addresses whose bit 0 is `half`.
+    pub fn of(state: &State, half: usize) -> Self {
+        let mut segments: Vec<SlbEntry> =
+            state.slb.iter().filter(|e| e.is_valid() && (e.esid >> 63) as usize == half).copied().collect();
+        segments.sort_unstable();
+        Space { amr: state.spr.amr, iamr: state.spr.iamr, segments }
+    }
+
+    /// Whether it is `other` with more segments.
+    fn extends(&self, other: &Space) -> bool {
+        self.amr == other.amr
+            && self.iamr == other.iamr
+            && other.segments.iter().all(|segment| self.segments.binary_search(segment).is_ok())
+            // Segments that overlap are a program's mistake, but no translation of the smaller space may be wrong then.
+            && self.segments.windows(2).all(|pair| pair[1].first_ea() >> pair[0].shift() != pair[0].first_ea() >> pair[0].shift())
+    }
 }
 
 /// log2 of the bytes of an entry.
@@ -113,6 +152,8 @@ impl Default for Tlb {
             data: Box::new([EMPTY; DATA_ENTRIES]),
             fetch: Box::new([FetchEntry { tag: INVALID, real: 0 }; FETCH_ENTRIES]),
             bases: HashMap::new(),
+            spaces: HashMap::new(),
+            segments: HashMap::new(),
             next_base: FIRST_BASE,
             stats: TlbStats::default(),
         }
@@ -131,14 +172,44 @@ impl Tlb {
         if let Some(base) = self.bases.get(&pid) {
             return (*base, false);
         }
+        let (base, restarted) = self.new_base();
+        self.bases.insert(pid, base);
+        (base, restarted)
+    }
+
+    fn new_base(&mut self) -> (u64, bool) {
         let restarted = self.next_base >= LAST_BASE;
         if restarted {
             self.flush_all();
         }
         let base = self.next_base;
         self.next_base += kind::COUNT;
-        self.bases.insert(pid, base);
         (base, restarted)
+    }
+
+    /// The first context id of a space. If it is `last` with more segments, it takes over that one's ids and entries.
+    /// May have to start the ids over, as [`Tlb::base`].
+    pub fn space(&mut self, space: &Space, last: Option<&Space>) -> (u64, bool) {
+        if let Some(base) = self.spaces.get(space) {
+            return (*base, false);
+        }
+        let grown = last.filter(|last| space.extends(last)).and_then(|last| Some((last, self.spaces.remove(last)?)));
+        let ((base, restarted), known) = match grown {
+            Some((last, base)) => ((base, false), &last.segments[..]),
+            None => (self.new_base(), &[][..]),
+        };
+        for segment in space.segments.iter().filter(|segment| !known.contains(segment)) {
+            let place = (base, segment.first_ea());
+            self.segments.entry((segment.segment(), segment.shift())).or_default().push(place);
+        }
+        self.spaces.insert(space.clone(), base);
+        (base, restarted)
+    }
+
+    /// Where a virtual page is: context base and effective address, once for each space that has its segment.
+    pub fn places_of(&self, page: &VirtualPage) -> impl Iterator<Item = (u64, u64)> {
+        let places = self.segments.get(&(page.segment, page.segment_shift)).map_or(&[][..], |places| places);
+        places.iter().map(|(base, first)| (*base, first | page.offset))
     }
 
     /// The first context id of a process that has one.
@@ -191,6 +262,8 @@ impl Tlb {
         self.data.fill(EMPTY);
         self.fetch.fill(FetchEntry { tag: INVALID, real: 0 });
         self.bases.clear();
+        self.spaces.clear();
+        self.segments.clear();
         self.next_base = FIRST_BASE;
     }
 
@@ -212,6 +285,17 @@ impl Tlb {
                 self.stats.pages += 1;
                 if let Some(base) = self.bases.get(&pid).copied() {
                     self.invalidate_page(base, ea, shift);
+                }
+                false
+            }
+            Invalidation::Virtual(page) => {
+                self.stats.pages += 1;
+                let key = (page.segment, page.segment_shift);
+                // Taken out and put back: nothing in here changes it.
+                let places = self.segments.get_mut(&key).map(std::mem::take).unwrap_or_default();
+                places.iter().for_each(|(base, first)| self.invalidate_page(*base, first | page.offset, page.shift));
+                if let Some(entry) = self.segments.get_mut(&key) {
+                    *entry = places;
                 }
                 false
             }
@@ -303,6 +387,43 @@ mod tests {
         let restarted = (1..1000).filter(|pid| tlb.base(*pid).1).count();
         assert_eq!(restarted, 1);
         assert_eq!(tlb.entry(0x1000, a).read, INVALID);
+    }
+
+    #[test]
+    fn spaces_come_back_grow_and_forget_virtual_pages() {
+        let entry = |first: u64, segment: u64| SlbEntry { esid: first | cpu::slb::VALID, vsid: segment << 12 };
+        let space = |entries: &[SlbEntry]| {
+            let mut state = State::default();
+            state.slb[..entries.len()].copy_from_slice(entries);
+            Space::of(&state, 0)
+        };
+        let (a, b) = (entry(0x1000_0000, 7), entry(0x2000_0000, 8));
+        let mut tlb = Tlb::default();
+        let (one, _) = tlb.space(&space(&[a]), None);
+        assert!(one > UNRESOLVED);
+        tlb.fill(0x1000_3000, one, true, true, 0, 0);
+        // It grows, and keeps its entries; the smaller one is another from then on, whose pages nobody has.
+        let (both, _) = tlb.space(&space(&[b, a]), Some(&space(&[a])));
+        assert_eq!(both, one);
+        let (small, _) = tlb.space(&space(&[a]), Some(&space(&[b, a])));
+        assert_ne!(small, one, "an address of the second segment must not be found");
+        assert_eq!(tlb.space(&space(&[a, b]), None).0, one, "the order of the slots does not matter");
+        assert_eq!(Space::of(&State::default(), 1), space(&[]), "the other half has its own");
+        tlb.fill(0x1000_3000, small, true, true, 0, 0);
+        tlb.fill(0x1000_4000, one, true, true, 0, 0);
+        let page = VirtualPage { segment: 7, segment_shift: 28, offset: 0x3000, shift: 12 };
+        let mut places: Vec<_> = tlb.places_of(&page).collect();
+        places.sort_unstable();
+        assert_eq!(places, [(one, 0x1000_3000), (small, 0x1000_3000)]);
+        assert!(!tlb.invalidate(Invalidation::Virtual(VirtualPage { segment: 9, ..page })));
+        assert_eq!(tlb.entry(0x1000_3000, one).read, 0x1000_3000 | one);
+        assert!(!tlb.invalidate(Invalidation::Virtual(page)));
+        assert_eq!(tlb.entry(0x1000_3000, one).read, INVALID);
+        assert_eq!(tlb.entry(0x1000_3000, small).read, INVALID);
+        assert_eq!(tlb.entry(0x1000_4000, one).read, 0x1000_4000 | one);
+        assert_eq!(tlb.places_of(&page).count(), 2, "they are known still");
+        tlb.flush_all();
+        assert_eq!(tlb.places_of(&page).count(), 0);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod fp;
 pub mod helpers;
 pub mod mma;
 pub mod prefixed;
+pub mod slb;
 pub mod storage;
 pub mod storage_helpers;
 pub mod system;

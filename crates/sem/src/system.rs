@@ -1,11 +1,11 @@
 //! System calls, returns from interrupts, machine state, special purpose registers, translation caches, messages
 //! (Power ISA 3.1B, Book III, chapters 4, 5, 6 and 11).
 //!
-//! A partition translates by radix: the look-aside buffer of segments has no entries, and what invalidates them
-//! has nothing to do. The branch history is empty.
+//! The branch history is empty.
 #![allow(missing_docs)] // a function a row: the table names it, the manual says what it does
 
 use crate::helpers::semantics;
+use crate::slb;
 use crate::storage::hypervisor_only;
 use crate::system_helpers as helper;
 use crate::{Fallible, Fields, R, Reg, ReturnFrom, Sem, XerBit};
@@ -133,11 +133,48 @@ semantics! {
     tlbie(s, i) { invalidates(s, i, false) }
     tlbiel(s, i) { invalidates(s, i, true) }
     tlbsync(s, _i) { context(s, helper::tlbsync, 0) }
-    slbie(_s, _i) { Ok(()) }
-    slbieg(_s, _i) { Ok(()) }
-    slbia(_s, _i) { Ok(()) }
-    slbiag(_s, _i) { Ok(()) }
+    slbmte(s, i) {
+        let (rs, rb) = (s.gpr(i.rs()), s.gpr(i.rb()));
+        s.context_call(slb::move_to_entry, rs, rb, rb)
+    }
+    slbie(s, i) {
+        let rb = s.gpr(i.rb());
+        s.context_call(slb::invalidate_entry, rb, rb, rb)
+    }
+    // There are no segment tables, so that other threads have no entries but those that they made themselves.
+    slbieg(s, i) {
+        let rb = s.gpr(i.rb());
+        s.context_call(slb::invalidate_entry, rb, rb, rb)
+    }
+    slbia(s, i) { context(s, slb::invalidate_all, i.ih().into()) }
+    slbiag(s, _i) { context(s, slb::invalidate_all, slb::EVERY_ENTRY) }
+    // What slbieg and slbiag did has been seen.
     slbsync(_s, _i) { Ok(()) }
+    slbmfee(s, i) {
+        let rb = s.gpr(i.rb());
+        let v = s.try_call(slb::entry_esid, rb, rb, rb)?;
+        s.set_gpr(i.rt(), v);
+        Ok(())
+    }
+    slbmfev(s, i) {
+        let rb = s.gpr(i.rb());
+        let v = s.try_call(slb::entry_vsid, rb, rb, rb)?;
+        s.set_gpr(i.rt(), v);
+        Ok(())
+    }
+    slbfee_(s, i) {
+        let rb = s.gpr(i.rb());
+        let zero = s.long(0);
+        let ea = s.ea(rb, zero);
+        let found = s.call(slb::find, ea, ea, ea);
+        let v = s.call(slb::found_vsid, ea, ea, ea);
+        s.set_gpr(i.rt(), v);
+        let so = s.xer(XerBit::So);
+        let so = s.one_if(so);
+        let field = s.or(found, so);
+        s.set_cr_field(0, field);
+        Ok(())
+    }
 }
 
 // --- messages, branch history ---

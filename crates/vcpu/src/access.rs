@@ -3,8 +3,9 @@
 
 use crate::context::mode;
 use crate::{R, Vcpu};
-use cpu::bits::{dawrx, dsisr, lpcr, msr, srr1};
+use cpu::bits::{dawrx, dsisr, msr, srr1};
 use cpu::{Interrupt, Vector};
+use memory::hash;
 use memory::radix::{self, Access, Authority, Fault};
 use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 
@@ -312,10 +313,12 @@ impl Vcpu {
             return Ok((ea.wrapping_add(entry.addend) as *mut u8, entry.real | ea & PAGE_OFFSET));
         }
         self.check_watchpoints(ea, size, access)?;
+        self.resolve_space(context, quadrant);
+        let context = self.data_context[quadrant];
         let translated = self.state.msr & msr::DR != 0;
         let (real, read, write, cacheable) = if translated {
             match self.walk(ea, access) {
-                // A page in quadrant 3 that is not privileged obeys AMR, which its context does not say.
+                // With radix, a page in quadrant 3 that is not privileged obeys AMR, which its context does not say.
                 Ok(leaf) => (leaf.real, leaf.read, leaf.write, leaf.privileged || quadrant == 0),
                 Err(Fault::Segment) => {
                     return self.raise(Interrupt::new(Vector::DataSegment, self.cia).with_dar(ea));
@@ -352,13 +355,8 @@ impl Vcpu {
             iamr: self.state.spr.iamr,
             pid: self.state.spr.pid,
         };
-        if self.state.lpcr & lpcr::HR == 0 {
-            // Hash translation is not there: nothing is mapped.
-            return Err(match access {
-                Access::Fetch => Fault::Instruction(srr1::ISI_NO_TRANSLATION),
-                Access::Load => Fault::Data(dsisr::NO_TRANSLATION),
-                Access::Store => Fault::Data(dsisr::NO_TRANSLATION | dsisr::STORE),
-            });
+        if self.hashes() {
+            return hash::translate(&self.hash_table, &self.state.slb, ea, access, who);
         }
         radix::translate(&self.memory, self.process_table, ea, access, who)
     }
@@ -376,7 +374,9 @@ impl Vcpu {
             }
             return Ok(real);
         }
-        let context = self.fetch_context[(ea >> 63) as usize];
+        let quadrant = (ea >> 63) as usize;
+        self.resolve_space(self.fetch_context[quadrant], quadrant);
+        let context = self.fetch_context[quadrant];
         if let Some(real) = self.tlb.fetch(ea, context) {
             return Ok(real | ea & PAGE_OFFSET);
         }

@@ -2,9 +2,9 @@
 //! and which interrupts may come in. One function keeps it all true: [`Vcpu::refresh_context`].
 
 use crate::Vcpu;
-use cpu::bits::{dawrx, fscr, msr};
+use cpu::bits::{dawrx, fscr, lpcr, msr};
 use memory::mail::pending;
-use memory::tlb::{REAL, kind, mix};
+use memory::tlb::{REAL, Space, UNRESOLVED, kind, mix};
 
 /// Bits of [`Vcpu::mode`]: what decoded code depends on.
 pub mod mode {
@@ -51,6 +51,11 @@ const KEY_SCV: u64 = 1 << 48;
 const KEY_PREFIX: u64 = 1 << 49;
 /// CIABR is armed.
 const KEY_CIABR: u64 = 1 << 50;
+/// Translation is by hash table.
+pub const KEY_HASH: u64 = 1 << 51;
+/// Generated code wrote AMR, on which the bases depend with hash translation: in [`Contexts::rest`] until
+/// [`Vcpu::enter_known_context`], and in the key of no context. One place above [`KEY_HASH`].
+pub const KEY_AMR_WRITTEN: u64 = KEY_HASH << 1;
 /// The lowest place of a key that MSR leaves free.
 const _: () = assert!(MSR_OF_KEY & !msr::SF < 1 << KEY_BASE_SHIFTS[0]);
 
@@ -175,11 +180,55 @@ impl Vcpu {
     /// Sets PIDR.
     pub fn set_pid(&mut self, pid: u32) {
         self.state.spr.pid = pid;
-        self.reload_bases();
+        if !self.hashes() {
+            self.reload_bases();
+        }
+    }
+
+    /// Brings everything in line with AMR or IAMR, which were written.
+    pub fn keys_changed(&mut self) {
+        if self.hashes() {
+            self.bases = [UNRESOLVED; 2];
+        }
+        self.refresh_context();
+    }
+
+    /// Brings everything in line with the SLB, in which an entry for addresses whose bit 0 is `half` changed.
+    pub fn segments_changed(&mut self, half: usize) {
+        if self.hashes() && self.bases[half] != UNRESOLVED {
+            self.bases[half] = UNRESOLVED;
+            self.refresh_context();
+        }
+    }
+
+    /// Looks up the context ids of the segments in one half of the addresses, if that was not done since they changed.
+    /// Nothing was found in the TLB under `context`.
+    #[inline]
+    pub(crate) fn resolve_space(&mut self, context: u64, half: usize) {
+        if context & !(kind::COUNT - 1) == UNRESOLVED {
+            self.look_up_space(half);
+        }
+    }
+
+    #[cold]
+    fn look_up_space(&mut self, half: usize) {
+        let space = Space::of(&self.state, half);
+        let (base, restarted) = self.tlb.space(&space, self.spaces[half].as_ref());
+        if restarted {
+            self.bases = [UNRESOLVED; 2];
+            self.forget_jumps();
+        }
+        self.bases[half] = base;
+        self.spaces[half] = Some(space);
+        self.refresh_context();
     }
 
     /// Asks the TLB again for the context ids of the current process and of process 0.
     pub fn reload_bases(&mut self) {
+        if self.hashes() {
+            self.bases = [UNRESOLVED; 2];
+            return self.refresh_context();
+        }
         let pid = self.state.spr.pid;
         let (zero, _) = self.tlb.base(0);
         let (own, restarted) = self.tlb.base(pid);
@@ -187,6 +236,15 @@ impl Vcpu {
         let zero = if restarted { self.tlb.base(0).0 } else { zero };
         self.bases = [own, zero];
         self.refresh_context();
+        if restarted {
+            self.forget_jumps();
+        }
+    }
+
+    /// Context ids started over: look-ups under them are others' from now on.
+    fn forget_jumps(&mut self) {
+        self.translated.forget_jumps();
+        self.code_events.push(crate::CodeEvent::ForgetAll);
     }
 
     /// Brings everything in line with MSR, FSCR, AMR, IAMR and the debug registers.
@@ -198,6 +256,9 @@ impl Vcpu {
     /// Enters the context of MSR and [`Contexts::rest`], which are in line with everything else: for generated code that
     /// found another key in the context's place.
     pub fn enter_known_context(&mut self) {
+        if self.contexts.rest & KEY_AMR_WRITTEN != 0 {
+            return self.keys_changed();
+        }
         self.enter_context(self.state.msr & MSR_OF_KEY | self.contexts.rest);
     }
 
@@ -213,7 +274,8 @@ impl Vcpu {
             | bit(r.fscr & fscr::TAR != 0, KEY_TAR)
             | bit(r.fscr & fscr::SCV != 0, KEY_SCV)
             | bit(r.fscr & fscr::PREFIX != 0, KEY_PREFIX)
-            | bit(r.ciabr & 3 != 0, KEY_CIABR);
+            | bit(r.ciabr & 3 != 0, KEY_CIABR)
+            | bit(self.state.lpcr & lpcr::HR == 0, KEY_HASH);
         self.pending_mask = if self.state.msr & msr::EE != 0 { PENDING_WITH_EE } else { PENDING_ALWAYS };
         self.state.msr & MSR_OF_KEY | self.contexts.rest
     }
@@ -271,8 +333,10 @@ mod tests {
             | KEY_TAR
             | KEY_SCV
             | KEY_PREFIX
-            | KEY_CIABR;
-        assert_eq!(rest.count_ones(), 18 + 2 + 5);
+            | KEY_CIABR
+            | KEY_HASH
+            | KEY_AMR_WRITTEN;
+        assert_eq!(rest.count_ones(), 18 + 2 + 7);
         assert!(MODELS.iter().all(|m| m.msr_mask & rest == 0));
     }
 }

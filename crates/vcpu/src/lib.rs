@@ -16,11 +16,12 @@ pub mod translated;
 
 pub use observer::{Observer, Silent};
 
-use cpu::bits::msr;
+use cpu::bits::{lpcr, msr};
 use cpu::{CpuModel, Interrupt, State};
 use memory::mail::{Invalidation, Mailbox, Message, pending};
 use memory::radix::ProcessTable;
-use memory::{Memory, Tlb};
+use memory::tlb::Space;
+use memory::{HashTable, Memory, Tlb};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use timing::Clock;
@@ -129,14 +130,18 @@ pub struct Vcpu {
     pub result: u64,
     /// The reservation of `larx`.
     pub reservation: reservation::Reservation,
-    /// First context id of the current process, and of process 0.
+    /// First context id of the current process, and of process 0; with hash translation of the segments of either half.
     pub(crate) bases: [u64; 2],
+    /// With hash translation: the spaces that were looked up last, by bit 0 of the effective address.
+    pub(crate) spaces: [Option<Space>; 2],
     /// Time base value at which the decrementer goes below zero.
     pub(crate) decrementer_expires: u64,
     /// Virtual clock: ns at the start of the slice, and the budget it started with.
     pub(crate) slice: time::Slice,
     /// The registered process table.
     pub process_table: ProcessTable,
+    /// The partition's hash table.
+    pub hash_table: Arc<HashTable>,
     /// CPU model.
     pub model: &'static CpuModel,
     /// Index of this vCPU, and of its mailbox.
@@ -199,9 +204,11 @@ impl Vcpu {
             result: 0,
             reservation: reservation::Reservation::default(),
             bases: [0; 2],
+            spaces: [None, None],
             decrementer_expires: 0,
             slice: time::Slice::default(),
             process_table: ProcessTable::default(),
+            hash_table: memory.hash_table(),
             model,
             index,
             memory,
@@ -224,6 +231,7 @@ impl Vcpu {
         self.state.spr.ctrl = 1;
         self.state.spr.uamor = 0;
         self.process_table = ProcessTable::default();
+        self.hash_table = self.memory.hash_table();
         self.reservation = reservation::Reservation::default();
         self.decrementer_expires = self.time_base().wrapping_add(u64::from(u32::MAX >> 1));
         self.mailbox().lower(
@@ -270,6 +278,7 @@ impl Vcpu {
                     self.process_table = ProcessTable { base, size_bytes };
                     self.invalidate(Invalidation::All);
                 }
+                Message::HashTable => self.take_hash_table(),
             }
         }
         self.mailbox().mark_served(number);
@@ -288,14 +297,35 @@ impl Vcpu {
 
     /// Sets LPCR, within what the model has.
     pub fn set_lpcr(&mut self, value: u64) {
+        let was_hash = self.hashes();
         self.state.lpcr = value & self.model.lpcr_mask;
         self.refresh_decrementer();
+        if self.hashes() != was_hash {
+            self.invalidate(Invalidation::All);
+        }
+    }
+
+    /// Whether translation is by hash table, and not radix.
+    #[inline(always)]
+    pub fn hashes(&self) -> bool {
+        self.state.lpcr & lpcr::HR == 0
+    }
+
+    /// Goes on with the hash table that the partition has now.
+    pub fn take_hash_table(&mut self) {
+        self.hash_table = self.memory.hash_table();
+        self.invalidate(Invalidation::All);
     }
 
     /// Forgets translations, here only.
     pub fn invalidate(&mut self, what: Invalidation) {
         let base = match what {
             Invalidation::Page { pid, .. } => self.tlb.base_if_known(pid),
+            Invalidation::Virtual(page) => {
+                let forget = |(base, ea)| CodeEvent::ForgetPage { base, ea, shift: page.shift };
+                self.code_events.extend(self.tlb.places_of(&page).map(forget));
+                None
+            }
             _ => None,
         };
         let changed = self.tlb.invalidate(what);
@@ -307,7 +337,7 @@ impl Vcpu {
             }
             Invalidation::All => self.code_events.push(CodeEvent::ForgetAll),
             // Retired ids never match again: nothing to forget.
-            Invalidation::Process { .. } => {}
+            Invalidation::Process { .. } | Invalidation::Virtual(_) => {}
         }
         if changed {
             self.reload_bases();

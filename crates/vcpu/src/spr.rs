@@ -190,15 +190,15 @@ impl Vcpu {
                 // Problem state reaches the bits that UAMOR lets it.
                 let mask = self.state.spr.uamor;
                 self.state.spr.amr = self.state.spr.amr & !mask | value & mask;
-                self.refresh_context();
+                self.keys_changed();
             }
             AMR => {
                 self.state.spr.amr = value;
-                self.refresh_context();
+                self.keys_changed();
             }
             IAMR => {
                 self.state.spr.iamr = value & 0x5555_5555_5555_5555;
-                self.refresh_context();
+                self.keys_changed();
             }
             UAMOR => self.state.spr.uamor = value,
             DSISR => self.state.spr.dsisr = word,

@@ -4,19 +4,25 @@
 mod common;
 
 use common::rng;
-use cpu::bits::{fscr, msr};
+use cpu::bits::{fscr, lpcr, msr};
 use cpu::model::POWER9;
+use cpu::slb::{SLB_ENTRIES, SlbEntry, VALID};
+use cpu::spr::{AMR, IAMR};
+use memory::HashTable;
 use memory::Memory;
+use memory::hpt::{PageSizes, v as first};
 use memory::mail::{Invalidation, pending};
-use memory::tlb::{kind, mix};
+use memory::tlb::{UNRESOLVED, kind, mix};
 use std::sync::Arc;
 use timing::Clock;
 use vcpu::context::Derived;
-use vcpu::{Silent, Vcpu};
+use vcpu::{CodeEvent, Exit, Silent, Vcpu};
 
 fn vcpu() -> Vcpu {
     let memory = Memory::new(1 << 20, 1).unwrap();
-    Vcpu::new(0, &POWER9, Arc::new(memory), Arc::new(Clock::virtual_time(0)), Arc::new(Silent))
+    let mut v = Vcpu::new(0, &POWER9, Arc::new(memory), Arc::new(Clock::virtual_time(0)), Arc::new(Silent));
+    v.set_lpcr(v.state.lpcr | lpcr::HR);
+    v
 }
 
 fn fields(v: &Vcpu) -> Derived {
@@ -93,6 +99,64 @@ fn refresh_repairs_what_somebody_else_wrote() {
     (v.mode, v.data_context, v.translated.jump_key) = (0, [0; 2], [0; 2]);
     v.refresh_context();
     assert_eq!(fields(&v), good);
+}
+
+#[test]
+fn ids_that_start_over_take_the_jumps_with_them() {
+    let mut v = vcpu();
+    (0..600).for_each(|pid| v.set_pid(pid));
+    assert!(v.code_events.contains(&CodeEvent::ForgetAll));
+}
+
+/// A vCPU with a hash table in which the first page of some segments leads to a real page of its own.
+fn with_segments() -> Vcpu {
+    let mut v = vcpu();
+    v.memory.set_hash_table(Arc::new(HashTable::new(18, PageSizes::up_to(16))));
+    v.take_hash_table();
+    v.set_lpcr(v.state.lpcr & !lpcr::HR);
+    for segment in 0..200u64 {
+        let index = segment * 8;
+        v.hash_table.set_second(index, (segment + 1) << 12 | 2);
+        v.hash_table.unlock(index, segment << 12 | first::V);
+        v.memory.write((segment + 1) << 12, &segment.to_be_bytes()).unwrap();
+    }
+    v.set_msr(msr::SF | msr::IR | msr::DR);
+    v
+}
+
+/// Whatever the SLB and AMR hold, and whatever is in the TLB from before, an address leads where the SLB says.
+#[test]
+fn segments_that_change_are_followed() {
+    let mut v = with_segments();
+    let mut random = rng(7);
+    let mut changes = 0;
+    for _ in 0..50_000 {
+        match random() % 8 {
+            0 => {
+                let slot = random() as usize % SLB_ENTRIES;
+                let esid = (slot as u64 % 4) << 28 | (slot as u64 & 4) << 61 | VALID;
+                let entry = SlbEntry { esid, vsid: (random() % 200) << 12 };
+                v.state.slb[slot & 7] = if random() % 4 == 0 { SlbEntry::default() } else { entry };
+                v.segments_changed(slot >> 2 & 1);
+                changes += 1;
+            }
+            1 => v.write_spr(AMR, random() & 0xC000_0000_0000_0000).unwrap(),
+            2 => v.write_spr(IAMR, random()).unwrap(),
+            _ => {}
+        }
+        let slot = random() & 7;
+        let ea = (slot & 3) << 28 | (slot & 4) << 61;
+        let entry = cpu::slb::look_up(&v.state.slb, ea).copied();
+        let may_read = v.state.spr.amr >> 62 & 1 == 0;
+        v.exit = Exit::Next;
+        let found = v.load(ea, 8).ok();
+        assert_eq!(found, entry.filter(|_| may_read).map(|entry| entry.segment()), "{ea:#x} {entry:?}");
+        let fetched = v.fetch_address(ea).ok();
+        let may_fetch = v.state.spr.iamr >> 62 & 1 == 0;
+        assert_eq!(fetched, entry.filter(|_| may_fetch).map(|entry| (entry.segment() + 1) << 12));
+        assert!(entry.is_none() || v.data_context[(ea >> 63) as usize] & !7 != UNRESOLVED);
+    }
+    assert!(changes > 3000 && v.tlb.stats.fills < 40_000, "{} fills", v.tlb.stats.fills);
 }
 
 /// `cargo test --release -p vcpu --test context -- --ignored --nocapture`

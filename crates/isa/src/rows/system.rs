@@ -28,10 +28,10 @@ macro_rules! rows_system {
     slbieg      system done "31:6 RS /:5 RB 466:10 /" "slbieg RS,RB" v3_0 none privileged context;
     slbia       system done "31:6 /:2 IH /:10 498:10 /" "slbia IH" v2_07 none privileged context;
     slbiag      system done "31:6 RS /:4 L15 /:5 850:10 /" "slbiag RS,L15" v3_0 none privileged context;
-    slbmte      system todo "31:6 RS /:5 RB 402:10 /" "slbmte RS,RB" v2_07 none privileged context;
-    slbmfev     system todo "31:6 RT /:4 L15 RB 851:10 /" "slbmfev RT,RB,L15" v2_07 none privileged no;
-    slbmfee     system todo "31:6 RT /:4 L15 RB 915:10 /" "slbmfee RT,RB,L15" v2_07 none privileged no;
-    slbfee_     system todo "31:6 RT /:5 RB 979:10 1:1" "slbfee. RT,RB" v2_07 none privileged no;
+    slbmte      system done "31:6 RS /:5 RB 402:10 /" "slbmte RS,RB" v2_07 none privileged context;
+    slbmfev     system done "31:6 RT /:4 L15 RB 851:10 /" "slbmfev RT,RB,L15" v2_07 none privileged no;
+    slbmfee     system done "31:6 RT /:4 L15 RB 915:10 /" "slbmfee RT,RB,L15" v2_07 none privileged no;
+    slbfee_     system done "31:6 RT /:5 RB 979:10 1:1" "slbfee. RT,RB" v2_07 none privileged no;
     slbsync     system done "31:6 /:15 338:10 /" "slbsync" v3_0 none privileged context;
     // Translation look-aside buffer. RIC, PRS and R are reserved before 3.0. Whether a partition may use tlbie and
     // tlbsync depends on the level and on LPCR[GTSE]: the semantics decide.

@@ -1,0 +1,513 @@
+//! The hash table of a partition that translates by one: its entries in PAPR's format, which pages they can map, and
+//! where an address is looked for (Power ISA 2.07B, Book III-S, 5.7.7; LoPAPR, 14.5.4.1).
+//!
+//! The table is the hypervisor's: the guest reaches it by hypercalls alone. An entry is two doublewords in the host's
+//! order. There is no lock but one bit of each entry, [`v::LOCK`], which keeps hypercalls on one entry apart. Walkers do
+//! not look at it: who changes an entry tells all vCPUs, and waits, before it relies on nobody using the old one.
+
+use cpu::slb::{LLP, SHIFT_1T, SHIFT_256M, SlbEntry};
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst};
+
+/// First doubleword of an entry.
+pub mod v {
+    /// Segment size, as in the SLB.
+    pub const B: u64 = cpu::slb::B;
+    /// Virtual page number, without its low 23 bits of virtual address.
+    pub const AVPN: u64 = 0x3FFF_FFFF_FFFF_FF80;
+    /// For software: the entry stays when the table is resized.
+    pub const BOLTED: u64 = 0x10;
+    /// For the hypervisor: somebody changes the entry.
+    pub const LOCK: u64 = 0x40;
+    /// Bits that are the hypervisor's: a guest neither sets nor sees them.
+    pub const HYPERVISOR: u64 = 0x60;
+    /// The page is larger than 4K.
+    pub const L: u64 = 0x4;
+    /// Found by the secondary hash.
+    pub const H: u64 = 0x2;
+    /// Valid.
+    pub const V: u64 = 0x1;
+}
+
+/// Second doubleword of an entry.
+pub mod r {
+    /// Page protection, its high bit.
+    pub const PP0: u64 = 0x8000_0000_0000_0000;
+    /// Virtual page class key, high bits.
+    pub const KEY_HIGH: u64 = 0x3000_0000_0000_0000;
+    /// Real page number, and in its low bits the page size.
+    pub const RPN: u64 = 0x0FFF_FFFF_FFFF_F000;
+    /// Virtual page class key, low bits.
+    pub const KEY_LOW: u64 = 0xE00;
+    /// Reference.
+    pub const R: u64 = 0x100;
+    /// Change.
+    pub const C: u64 = 0x80;
+    /// Storage control.
+    pub const WIMG: u64 = 0x78;
+    /// Write through.
+    pub const W: u64 = 0x40;
+    /// Caching inhibited.
+    pub const I: u64 = 0x20;
+    /// Memory coherence.
+    pub const M: u64 = 0x10;
+    /// Guarded.
+    pub const G: u64 = 0x8;
+    /// No instruction is fetched from the page.
+    pub const N: u64 = 0x4;
+    /// Page protection, its low bits.
+    pub const PP: u64 = 0x3;
+
+    /// The virtual page class key.
+    pub const fn key(r: u64) -> u32 {
+        ((r & KEY_HIGH) >> 57 | (r & KEY_LOW) >> 9) as u32
+    }
+}
+
+/// Entries of a group.
+pub const GROUP: u64 = 8;
+/// log2 of the smallest table in bytes.
+pub const SHIFT_MIN: u32 = 18;
+/// log2 of the largest one.
+pub const SHIFT_MAX: u32 = 46;
+/// The AVPN leaves out this many bits of the virtual address.
+const AVPN_OMITS: u32 = 23;
+
+/// log2 of the size in bytes of a table for `ram_bytes` of RAM: 1/128 of it, a power of two.
+pub fn shift_for(ram_bytes: u64) -> u32 {
+    ram_bytes.checked_next_power_of_two().map_or(64, u64::trailing_zeros).saturating_sub(7).clamp(SHIFT_MIN, SHIFT_MAX)
+}
+
+/// A page size that a segment may have pages of, and how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding {
+    /// log2 of the segment's base page size.
+    pub base: u32,
+    /// L and LP of the SLB entry.
+    pub llp: u64,
+    /// log2 of the page's actual size.
+    pub actual: u32,
+    /// LP of the table's entry: the low bits of its RPN.
+    pub lp: u64,
+}
+
+const fn encoding(base: u32, llp: u64, actual: u32, lp: u64) -> Encoding {
+    Encoding { base, llp, actual, lp }
+}
+
+/// All page sizes of the modelled CPUs. An entry of the table tells by itself which of them it is.
+pub const ENCODINGS: [Encoding; 7] = [
+    encoding(12, 0, 12, 0),
+    encoding(12, 0, 16, 7),
+    encoding(12, 0, 24, 0x38),
+    encoding(16, 0x110, 16, 1),
+    encoding(16, 0x110, 24, 8),
+    encoding(24, 0x100, 24, 0),
+    encoding(34, 0x120, 34, 3),
+];
+
+/// Which of [`ENCODINGS`] a partition may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSizes(u8);
+
+impl PageSizes {
+    /// All that the CPUs have.
+    pub const ALL: PageSizes = PageSizes(0x7F);
+
+    /// Those up to `1 << max` bytes that a partition gets under every hypervisor: in a segment whose base page is
+    /// smaller, 16M pages only.
+    pub fn up_to(max: u32) -> PageSizes {
+        let has = |e: &Encoding| e.actual <= max && (e.actual == e.base || e.actual == 24);
+        let bits = ENCODINGS.iter().enumerate().map(|(n, e)| u8::from(has(e)) << n);
+        PageSizes(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// The page sizes, those of one segment size together.
+    pub fn encodings(self) -> impl Iterator<Item = Encoding> {
+        ENCODINGS.into_iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 != 0).map(|(_, e)| e)
+    }
+
+    /// log2 of the base page size of a segment, if it may have it.
+    pub fn base_of(self, entry: &SlbEntry) -> Option<u32> {
+        self.encodings().find(|e| e.llp == entry.vsid & LLP && e.actual == e.base).map(|e| e.base)
+    }
+
+    /// The page size of an entry of the table.
+    pub fn of_entry(self, v: u64, r: u64) -> Option<Encoding> {
+        if v & v::L == 0 {
+            return Some(ENCODINGS[0]);
+        }
+        self.encodings().find(|e| e.actual != 12 && r & r::RPN & ((1 << e.actual) - 1) == e.lp << 12)
+    }
+}
+
+/// A virtual page: what an entry maps, and what is forgotten with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VirtualPage {
+    /// Virtual segment id.
+    pub segment: u64,
+    /// log2 of the segment's size in bytes.
+    pub segment_shift: u32,
+    /// Offset in the segment.
+    pub offset: u64,
+    /// log2 of the page's size in bytes: the base page size, since each base page has an entry of its own.
+    pub shift: u32,
+}
+
+impl VirtualPage {
+    fn new(entry: &SlbEntry, ea: u64, shift: u32) -> Self {
+        let segment_shift = entry.shift();
+        let offset = ea & ((1 << segment_shift) - 1) & !((1 << shift) - 1);
+        VirtualPage { segment: entry.segment(), segment_shift, offset, shift }
+    }
+
+    /// What the group is found by: its low bits for the primary, and of the complement for the secondary one.
+    fn hash(&self) -> u64 {
+        let high = if self.segment_shift == SHIFT_1T { self.segment << 25 } else { 0 };
+        self.segment ^ high ^ self.offset >> self.shift
+    }
+
+    /// B, AVPN and V of its entry.
+    fn tag(&self) -> u64 {
+        let b = if self.segment_shift == SHIFT_1T { cpu::slb::B_1T } else { 0 };
+        let page = u128::from(self.segment) << self.segment_shift | u128::from(self.offset);
+        b | ((page >> AVPN_OMITS << 7) as u64 & v::AVPN) | v::V
+    }
+}
+
+/// An entry that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub index: u64,
+    /// Its second doubleword.
+    pub r: u64,
+    /// log2 of the page's actual size in bytes.
+    pub actual: u32,
+}
+
+/// The table.
+pub struct HashTable {
+    words: Box<[AtomicU64]>,
+    shift: u32,
+    sizes: PageSizes,
+}
+
+impl std::fmt::Debug for HashTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HashTable").field("shift", &self.shift).finish_non_exhaustive()
+    }
+}
+
+/// `count` zeros, for which the host gives memory when they are used.
+#[allow(unsafe_code)]
+fn zeros(count: usize) -> Box<[AtomicU64]> {
+    let words = Box::into_raw(vec![0u64; count].into_boxed_slice());
+    // SAFETY: the allocation is a box of `u64`, and `AtomicU64` has the same layout.
+    unsafe { Box::from_raw(words as *mut [AtomicU64]) }
+}
+
+impl HashTable {
+    /// An empty table of `1 << shift` bytes.
+    pub fn new(shift: u32, sizes: PageSizes) -> Self {
+        let shift = shift.clamp(SHIFT_MIN, SHIFT_MAX);
+        HashTable { words: zeros(1 << (shift - 3)), shift, sizes }
+    }
+
+    /// One as small as can be, for what never looks into it.
+    pub fn none() -> Self {
+        HashTable { words: Box::default(), shift: 0, sizes: PageSizes::up_to(16) }
+    }
+
+    /// log2 of its size in bytes; 0 if there is none.
+    pub fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// Page sizes that may be used.
+    pub fn sizes(&self) -> PageSizes {
+        self.sizes
+    }
+
+    /// How many entries there are.
+    pub fn entries(&self) -> u64 {
+        self.words.len() as u64 / 2
+    }
+
+    fn group_mask(&self) -> u64 {
+        (self.entries() / GROUP).wrapping_sub(1)
+    }
+
+    #[inline]
+    fn word(&self, index: u64, second: usize) -> &AtomicU64 {
+        &self.words[index as usize * 2 + second]
+    }
+
+    /// Both doublewords of entry `index`, without the hypervisor's bits.
+    ///
+    /// # Panics
+    /// Here and below: if there is no such entry.
+    pub fn read(&self, index: u64) -> (u64, u64) {
+        let v = self.word(index, 0).load(Acquire);
+        (v & !v::HYPERVISOR, self.word(index, 1).load(Acquire))
+    }
+
+    /// Locks entry `index`, and returns its first doubleword. `relax` is called while somebody else has it.
+    pub fn lock(&self, index: u64, mut relax: impl FnMut()) -> u64 {
+        loop {
+            match self.try_lock(index, |_| true) {
+                Some(v) => return v,
+                None => relax(),
+            }
+        }
+    }
+
+    /// Locks entry `index` if it is free: not valid, and not locked.
+    pub fn try_lock_free(&self, index: u64) -> bool {
+        self.try_lock(index, |v| v & v::V == 0).is_some()
+    }
+
+    fn try_lock(&self, index: u64, wanted: impl Fn(u64) -> bool) -> Option<u64> {
+        let word = self.word(index, 0);
+        let now = word.load(Relaxed);
+        (now & v::LOCK == 0 && wanted(now) && word.compare_exchange(now, now | v::LOCK, SeqCst, Relaxed).is_ok())
+            .then_some(now)
+    }
+
+    /// Unlocks entry `index`, whose first doubleword is `v` from now on.
+    pub fn unlock(&self, index: u64, v: u64) {
+        self.word(index, 0).store(v & !v::HYPERVISOR, Release);
+    }
+
+    /// Makes entry `index`, which the caller has locked, invalid; it stays locked.
+    pub fn withdraw(&self, index: u64) {
+        self.word(index, 0).store(v::LOCK, SeqCst);
+    }
+
+    /// Second doubleword of entry `index`.
+    pub fn second(&self, index: u64) -> u64 {
+        self.word(index, 1).load(Acquire)
+    }
+
+    /// Sets it, of an entry that is locked and not valid.
+    pub fn set_second(&self, index: u64, r: u64) {
+        self.word(index, 1).store(r, Release);
+    }
+
+    /// Replaces the bits under `mask` of the second doubleword, of an entry that is locked. Returns the old one.
+    pub fn update_second(&self, index: u64, mask: u64, value: u64) -> u64 {
+        let word = self.word(index, 1);
+        let mut old = word.load(Relaxed);
+        loop {
+            match word.compare_exchange_weak(old, old & !mask | value & mask, SeqCst, Relaxed) {
+                Ok(_) => return old,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Sets reference and change bits of an entry as a walker found it. False if it is not so any more.
+    pub fn note_use(&self, found: &Found, bits: u64) -> bool {
+        found.r & bits == bits
+            || self.word(found.index, 1).compare_exchange(found.r, found.r | bits, SeqCst, Relaxed).is_ok()
+    }
+
+    /// Looks for the page of `ea`, in the segment of `entry`.
+    pub fn look_up(&self, entry: &SlbEntry, ea: u64) -> Option<Found> {
+        let base = self.sizes.base_of(entry)?;
+        if self.words.is_empty() {
+            return None;
+        }
+        let page = VirtualPage::new(entry, ea, base);
+        let (hash, tag) = (page.hash(), page.tag());
+        self.look_in_group(hash, base, tag).or_else(|| self.look_in_group(!hash, base, tag | v::H))
+    }
+
+    fn look_in_group(&self, hash: u64, base: u32, tag: u64) -> Option<Found> {
+        let first = (hash & self.group_mask()) * GROUP;
+        (first..first + GROUP).find_map(|index| {
+            // B, AVPN, H and V.
+            let compared = v::B | v::AVPN | v::H | v::V;
+            let now = self.word(index, 0).load(Acquire);
+            if now & compared != tag {
+                return None;
+            }
+            let r = self.word(index, 1).load(Acquire);
+            // An entry of another base page size is another page's, though it may look like this one.
+            let size = self.sizes.of_entry(now, r).filter(|size| size.base == base)?;
+            let same = self.word(index, 0).load(Acquire) & compared == tag;
+            same.then_some(Found { index, r, actual: size.actual })
+        })
+    }
+
+    /// The page that entry `index` maps, were it `v` and `r`: the table's index holds what the AVPN leaves out. `None` if
+    /// its page or segment size is none.
+    pub fn page_of(&self, index: u64, v: u64, r: u64) -> Option<VirtualPage> {
+        let shift = self.sizes.of_entry(v, r)?.base;
+        let segment_shift = match v & v::B {
+            0 => SHIFT_256M,
+            cpu::slb::B_1T => SHIFT_1T,
+            _ => return None,
+        };
+        let group = index / GROUP;
+        let group = if v & v::H != 0 { !group } else { group };
+        let page = (v & v::AVPN) >> 7;
+        let (segment, high) = (page >> (segment_shift - AVPN_OMITS), page << AVPN_OMITS & ((1 << segment_shift) - 1));
+        let mut found = VirtualPage { segment, segment_shift, offset: high >> shift << shift, shift };
+        if shift < AVPN_OMITS {
+            // What the hash would be without the missing bits tells them.
+            let missing = (1u64 << (AVPN_OMITS - shift)) - 1;
+            found.offset &= !((1 << AVPN_OMITS) - 1);
+            found.offset |= ((found.hash() ^ group) & missing & self.group_mask()) << shift;
+        }
+        Some(found)
+    }
+
+    /// Copies the bolted entries to `new`, at the places where they belong there. False if two want the same one.
+    pub fn rehash_into(&self, new: &HashTable) -> bool {
+        for index in 0..self.entries() {
+            let (v, r) = self.read(index);
+            if v & (v::V | v::BOLTED) != v::V | v::BOLTED {
+                continue;
+            }
+            let Some(page) = self.page_of(index, v, r) else { continue };
+            let hash = if v & v::H != 0 { !page.hash() } else { page.hash() };
+            let to = (hash & new.group_mask()) * GROUP + index % GROUP;
+            if new.read(to).0 & v::V != 0 {
+                return false;
+            }
+            new.set_second(to, r);
+            new.unlock(to, v);
+        }
+        true
+    }
+
+    /// Feeds every entry that is not zero, with its number, to `f`: what a state hash is taken of.
+    pub fn for_each_used(&self, mut f: impl FnMut(u64, u64, u64)) {
+        for index in 0..self.entries() {
+            let (v, r) = self.read(index);
+            if v != 0 || r != 0 {
+                f(index, v, r);
+            }
+        }
+    }
+
+    /// Number of the first entry in which this table and `other` differ; 0 if their sizes do.
+    pub fn first_difference(&self, other: &HashTable) -> Option<u64> {
+        if self.shift != other.shift {
+            return Some(0);
+        }
+        (0..self.entries()).find(|&index| self.read(index) != other.read(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpu::slb::{B_1T, VALID};
+
+    #[test]
+    fn sizes_of_tables() {
+        for (ram, shift) in [
+            (0, 18),
+            (256 << 20, 21),
+            (512 << 20, 22),
+            (1 << 30, 23),
+            ((1 << 30) + 1, 24),
+            (1 << 60, 46),
+            (u64::MAX, 46),
+        ] {
+            assert_eq!(shift_for(ram), shift, "{ram:#x}");
+        }
+    }
+
+    #[test]
+    fn page_sizes_follow_the_maximum() {
+        let list = |max| PageSizes::up_to(max).encodings().map(|e| (e.base, e.actual)).collect::<Vec<_>>();
+        assert_eq!(list(12), [(12, 12)]);
+        assert_eq!(list(16), [(12, 12), (16, 16)]);
+        assert_eq!(list(24), [(12, 12), (12, 24), (16, 16), (16, 24), (24, 24)]);
+        assert_eq!(list(34), [(12, 12), (12, 24), (16, 16), (16, 24), (24, 24), (34, 34)]);
+        let sixteen_m = SlbEntry { esid: VALID, vsid: 0x100 };
+        assert_eq!(PageSizes::up_to(16).base_of(&sixteen_m), None);
+        assert_eq!(PageSizes::up_to(24).base_of(&sixteen_m), Some(24));
+        assert_eq!(PageSizes::ALL.base_of(&SlbEntry { esid: VALID, vsid: 0x130 }), None);
+    }
+
+    /// Whatever a table holds, the entry that maps a page says which page it is.
+    #[test]
+    fn an_entry_tells_its_page() {
+        let table = HashTable::new(19, PageSizes::ALL);
+        for e in ENCODINGS {
+            for (b, segment) in [(0, 0x1_2345_6789u64), (B_1T, 0x12_3456), (0, 0), (B_1T, 0x3F_FFFF_FFFF)] {
+                let mut entry = SlbEntry { esid: VALID, vsid: b | e.llp };
+                entry.vsid |= segment << (entry.shift() - 16);
+                if e.base > entry.shift() {
+                    continue;
+                }
+                for ea in [0u64, 0xFFF_FFFF, 0x123_4567, 0x80_0000, 0x7F_F000] {
+                    let page = VirtualPage::new(&entry, ea, e.base);
+                    for secondary in [false, true] {
+                        let hash = if secondary { !page.hash() } else { page.hash() };
+                        let index = (hash & table.group_mask()) * GROUP + 5;
+                        let v = page.tag() | if secondary { v::H } else { 0 } | if e.actual > 12 { v::L } else { 0 };
+                        let r = 0x7_0000_0000_0000 | e.lp << 12;
+                        assert_eq!(table.page_of(index, v, r), Some(page), "{e:?} {entry:?} {ea:#x}");
+                        assert!(table.try_lock_free(index));
+                        table.set_second(index, r);
+                        table.unlock(index, v);
+                        let found = table.look_up(&entry, ea).unwrap();
+                        assert_eq!((found.index, found.actual), (index, e.actual));
+                        table.lock(index, || ());
+                        table.unlock(index, 0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_resized_table_finds_its_bolted_entries() {
+        let old = HashTable::new(18, PageSizes::up_to(16));
+        let entry = SlbEntry { esid: VALID, vsid: B_1T | 0x1234_5678 << 24 };
+        let mut eas = Vec::new();
+        for n in 0..500u64 {
+            let ea = n * 0x1_2345_7000;
+            let page = VirtualPage::new(&entry, ea, 12);
+            let first = (page.hash() & old.group_mask()) * GROUP;
+            let Some(index) = (first..first + GROUP).find(|&i| old.try_lock_free(i)) else { continue };
+            old.set_second(index, n << 12);
+            old.unlock(index, page.tag() | if n % 2 == 0 { v::BOLTED } else { 0 });
+            eas.push((ea, n));
+        }
+        for shift in [19, 22] {
+            let new = HashTable::new(shift, PageSizes::up_to(16));
+            assert!(old.rehash_into(&new));
+            for &(ea, n) in &eas {
+                let found = new.look_up(&entry, ea).map(|f| f.r);
+                assert_eq!(found, (n % 2 == 0).then_some(n << 12), "{ea:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn locks_keep_two_apart() {
+        let table = HashTable::new(18, PageSizes::up_to(16));
+        assert!(table.try_lock_free(3) && !table.try_lock_free(3));
+        table.unlock(3, v::V | v::HYPERVISOR);
+        assert_eq!(table.read(3).0, v::V);
+        assert!(!table.try_lock_free(3), "it is valid");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let v = table.lock(3, std::thread::yield_now);
+                        table.set_second(3, table.second(3) + 1);
+                        table.unlock(3, v);
+                    }
+                });
+            }
+        });
+        assert_eq!(table.read(3), (v::V, 4000));
+        assert_eq!(HashTable::none().look_up(&SlbEntry { esid: VALID, vsid: 0 }, 0), None);
+    }
+}
