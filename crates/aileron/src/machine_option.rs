@@ -3,6 +3,7 @@
 use crate::values::{hint, key_values, number, switch};
 use anyhow::{Context as _, Result, bail, ensure};
 use hypervisor::capability::{CAPABILITIES, IsaLevel, Kind};
+use machine::Mmu;
 use std::path::PathBuf;
 
 /// What `-machine` said, all occurrences together.
@@ -12,6 +13,8 @@ pub struct MachineOption {
     pub capabilities: Vec<(String, String)>,
     /// `max-cpu-compat`.
     pub compat: Option<IsaLevel>,
+    /// `mmu`.
+    pub mmu: Option<Mmu>,
     /// `kernel-addr`.
     pub kernel_address: Option<u64>,
     /// `dumpdtb`.
@@ -33,6 +36,8 @@ pub struct MachineOption {
 enum Property {
     KernelAddress,
     Compat,
+    Mmu,
+    ResizeHpt,
     InterruptMode,
     Vof,
     DumpTree,
@@ -61,13 +66,14 @@ const fn row(name: &'static str, value: &'static str, property: Property, help: 
     Row { name, value, property, help }
 }
 
-const NO_HASH: &str = "there is no hash table yet";
 const NO_HOTPLUG: &str = "nothing is plugged while the machine runs";
 
 #[rustfmt::skip]
 static PROPERTIES: &[Row] = &[
     row("kernel-addr", "address", Property::KernelAddress, "where the kernel is loaded; default 0x400000"),
-    row("max-cpu-compat", "power9|power10", Property::Compat, "the latest processor that the guest is told of"),
+    row("max-cpu-compat", "power8|power9|power10", Property::Compat, "the latest processor that the guest is told of"),
+    row("mmu", "radix|hash", Property::Mmu, "how the guest translates; default as processor and disable_radix of -append say"),
+    row("resize-hpt", "enabled", Property::ResizeHpt, "the guest may resize its hash table"),
     row("ic-mode", "xics|dual", Property::InterruptMode, "interrupt controller; XICS in either case"),
     row("x-vof", "on|off", Property::Vof, "accepted: kernels are entered directly in either case"),
     row("dumpdtb", "file", Property::DumpTree, "writes the device tree and ends"),
@@ -84,7 +90,6 @@ static PROPERTIES: &[Row] = &[
     row("dump-guest-core", "on|off", Property::Ignored("a core of the emulator has guest RAM in it"), ""),
     row("mem-merge", "off", Property::OffOnly("guest RAM is not merged"), ""),
     row("modern-hotplug-events", "on", Property::OnOnly(NO_HOTPLUG), ""),
-    row("resize-hpt", "what", Property::Ignored(NO_HASH), ""),
     row("kvm-type", "what", Property::Ignored("the host's virtualization is not used"), ""),
     row("vsmt", "n", Property::Ignored("each vCPU is a core of its own"), ""),
     row("dtb", "file", Property::Refused("the device tree is the machine's own"), ""),
@@ -130,6 +135,18 @@ impl MachineOption {
                 })?;
                 self.compat = Some(level);
             }
+            Property::Mmu => {
+                self.mmu = match value.as_str() {
+                    "radix" => Some(Mmu::Radix),
+                    "hash" => Some(Mmu::Hash),
+                    _ => bail!("unknown translation '{value}'; known are radix, hash"),
+                }
+            }
+            Property::ResizeHpt => match value.as_str() {
+                "enabled" | "default" => {}
+                "disabled" | "required" => warn("a guest may resize its hash table, or not, as it likes"),
+                _ => bail!("'{value}' is none of enabled, disabled, required, default"),
+            },
             Property::InterruptMode => match value.as_str() {
                 "xics" | "dual" => {}
                 "xive" => bail!("xive: XIVE is not emulated yet; use ic-mode=xics"),
@@ -183,7 +200,7 @@ fn check_type(name: &str) -> Result<()> {
 }
 
 fn machines() -> String {
-    "Machines:\n  pseries      PAPR partition, POWER9 or POWER10 (the default)\n  pseries-X.Y  the same: versions of QEMU's \
+    "Machines:\n  pseries      PAPR partition, POWER8 to POWER10 (the default)\n  pseries-X.Y  the same: versions of QEMU's \
      machine are understood and make no difference\n"
         .into()
 }
@@ -256,6 +273,8 @@ mod tests {
             ("pseries,kernel-addr=low", &["kernel-addr", "'low' is not a number"]),
             ("pseries,ic-mode=xive", &["XIVE is not emulated yet"]),
             ("pseries,ic-mode=apic", &["apic"]),
+            ("pseries,mmu=segments", &["segments", "radix, hash"]),
+            ("pseries,resize-hpt=maybe", &["resize-hpt", "maybe"]),
             ("pseries,max-cpu-compat=power99", &["power99", "known are"]),
             ("pseries,dumpdtb=", &["dumpdtb", "path"]),
             ("pseries,dtb=x", &["not supported"]),

@@ -166,6 +166,7 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         vcpus: count(settings.topology.vcpus),
         max_vcpus: count(settings.topology.max_vcpus),
         capabilities,
+        mmu: settings.machine.mmu,
         kernel,
         kernel_address: settings.machine.kernel_address.unwrap_or(machine::loader::DEFAULT_KERNEL_ADDRESS),
         initrd: settings.initrd.clone(),

@@ -388,7 +388,7 @@ fn processors() -> String {
     let mut text = String::from("Processors:\n");
     for model in MODELS {
         let short = model.name.split('_').next().unwrap_or(model.name);
-        let note = if model.radix { "" } else { "  refused: hash translation is not emulated yet" };
+        let note = if model.radix { "" } else { "  hash translation only" };
         let default = if std::ptr::eq(model, Reader::new().settings.model) { "  (default)" } else { "" };
         text.push_str(&format!("  {short:<8} {:<14} PVR {:08x}{default}{note}\n", model.name, model.pvr));
     }

@@ -110,7 +110,7 @@ fn on_qemu(cpu: &str, options: &[CapOption<'_>], calls: &[Call], folder: &Path) 
 
 fn here(cpu: &str, options: &[CapOption<'_>], calls: &[Call]) -> Vec<[u64; COMPARED]> {
     let mut world = MockWorld::new(4, RAM_BYTES);
-    world.partition.memory_bytes = RAM_BYTES as u64;
+    world.partition.claim_memory(RAM_BYTES as u64);
     let lines = Arc::new(platform::mock::MockPartition::new(4));
     let mut xics = Xics::new(&[0, 1, 2, 3], lines).unwrap();
     for xisr in [0x1000, 0x1001, 0x1100] {

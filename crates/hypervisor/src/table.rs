@@ -107,6 +107,8 @@ pub struct Hypervisor {
     pub(crate) tce: TceRegistry,
     /// Held while `H_JOIN` looks at the other vCPUs, so that the last two cannot both join.
     pub(crate) join: Mutex<()>,
+    /// log2 of the size of the hash table that was prepared.
+    pub(crate) prepared_hpt: Mutex<Option<u32>>,
     hcalls: Vec<HcallEntry>,
     rtas: Vec<RtasEntry>,
     devices: Vec<Arc<dyn PaprDevice>>,
@@ -155,6 +157,7 @@ impl Hypervisor {
             fwnmi: Mutex::new(Fwnmi::default()),
             tce: TceRegistry::default(),
             join: Mutex::new(()),
+            prepared_hpt: Mutex::default(),
             hcalls: hcalls.into_values().collect(),
             rtas: functions.into_values().collect(),
             devices,
@@ -264,6 +267,7 @@ impl Hypervisor {
     pub fn reset(&self) {
         self.vpas.reset();
         *lock(&self.fwnmi) = Fwnmi::default();
+        *lock(&self.prepared_hpt) = None;
         for device in &self.devices {
             device.reset();
         }
@@ -317,10 +321,18 @@ mod tests {
     fn strings_announce_what_exists() {
         let rig = Rig::new("power9", &[]);
         let strings = rig.hypervisor.hypertas_functions();
-        for string in ["hcall-splpar", "hcall-set-mode", "hcall-multi-tce", "hcall-join", "hcall-vphn"] {
+        for string in [
+            "hcall-splpar",
+            "hcall-set-mode",
+            "hcall-join",
+            "hcall-vphn",
+            "hcall-pft",
+            "hcall-bulk",
+            "hcall-hpt-resize",
+        ] {
             assert_eq!(strings.iter().filter(|&&known| known == string).count(), 1, "{string}");
         }
-        for string in ["hcall-pft", "hcall-bulk", "hcall-rpt-invalidate", "hcall-interrupt", "hcall-term"] {
+        for string in ["hcall-rpt-invalidate", "hcall-interrupt", "hcall-term"] {
             assert!(!strings.contains(&string), "{string}");
         }
         let rig = Rig::new("power9", &[("rpt-invalidate", "on")]);

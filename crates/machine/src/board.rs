@@ -6,6 +6,7 @@ use crate::fdt::{Tree, VioNode};
 use crate::layout::{Layout, Wanted, place};
 use crate::loader::{Endianness, Kernel, read_initrd};
 use crate::lockstep::{self, Follower};
+use crate::mmu::{self, Mmu};
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
@@ -15,7 +16,7 @@ use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xi
 use engine::{Engine, EngineStats};
 use hypervisor::capability::{Cap, Capabilities};
 use hypervisor::{Hypervisor, RTAS_STUB, rtas_size_bytes};
-use memory::Memory;
+use memory::{HashTable, Memory, hpt};
 use platform::{Console, Entropy, InterruptController, PaprDevice, Partition as _, StartRequest};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,8 @@ pub struct Config {
     pub max_vcpus: usize,
     /// Capabilities.
     pub capabilities: Capabilities,
+    /// How the guest translates; `None`: as processor and kernel's command line let expect.
+    pub mmu: Option<Mmu>,
     /// Kernel, an ELF file.
     pub kernel: PathBuf,
     /// Where it is loaded.
@@ -90,6 +93,7 @@ pub struct Machine {
     kernel: Kernel,
     initrd: Option<Vec<u8>>,
     layout: Layout,
+    mmu: Mmu,
     tree: Vec<u8>,
     pub(crate) runner: Runner,
     engines_maker: Engines,
@@ -161,6 +165,7 @@ impl Machine {
             tree_bytes: tree_room(&config),
         })?;
 
+        let mmu = mmu::decide(&config)?;
         let memory = Arc::new(Memory::new(config.ram_bytes, config.vcpus)?);
         // The configuration keeps everything else; the clock is shared by all from here on.
         let clock = Arc::new(std::mem::replace(&mut config.clock, timing::Clock::virtual_time(0)));
@@ -224,6 +229,7 @@ impl Machine {
             kernel,
             initrd,
             layout,
+            mmu,
             tree: Vec::new(),
             runner,
             vtys,
@@ -328,7 +334,7 @@ impl Machine {
         &self.runner.clock
     }
 
-    /// XXH3 of the whole state: registers of every vCPU, RAM that is not zero, devices, time.
+    /// XXH3 of the whole state: registers of every vCPU, RAM that is not zero, hash table, devices, time.
     pub fn state_hash(&mut self) -> u64 {
         let mut hash = Xxh3::new();
         for engine in &mut self.engines {
@@ -340,6 +346,9 @@ impl Machine {
         self.runner.ram.0.for_each_used_page(|address, page| {
             hash.update(&address.to_le_bytes());
             hash.update(page);
+        });
+        self.runner.ram.0.hash_table().for_each_used(|index, first, second| {
+            [index, first, second].iter().for_each(|word| hash.update(&word.to_le_bytes()));
         });
         hash.update(self.xics.describe().as_bytes());
         hash.update(&self.rtc.offset_ns().to_le_bytes());
@@ -353,6 +362,8 @@ impl Machine {
         self.runner.entropy.fill(&mut rng_seed);
         let tree = Tree {
             model: self.config.model,
+            mmu: self.mmu,
+            page_sizes: mmu::page_sizes(&self.config),
             vcpus: self.config.vcpus,
             max_vcpus: self.config.max_vcpus,
             ram_bytes: self.config.ram_bytes,
@@ -389,6 +400,9 @@ impl Machine {
     /// Puts everything in its place, and starts vCPU 0.
     fn power_on(&mut self) -> Result<(), MachineError> {
         let memory = &self.runner.ram.0;
+        // A partition starts with a hash table, which it gives up when it registers a process table for radix trees.
+        let shift = hpt::shift_for(self.config.ram_bytes);
+        memory.set_hash_table(Arc::new(HashTable::new(shift, mmu::page_sizes(&self.config))));
         for segment in &self.kernel.segments {
             memory.write(self.config.kernel_address + segment.offset, &segment.bytes)?;
         }
@@ -426,12 +440,6 @@ impl Machine {
 }
 
 fn check(config: &Config) -> Result<(), MachineError> {
-    if !config.model.radix {
-        return Err(MachineError::NeedsHash(config.model.name));
-    }
-    if config.capabilities.basis().effective() < hypervisor::capability::IsaLevel::V3_0 {
-        return Err(MachineError::CompatNeedsHash);
-    }
     let (vcpus, max_vcpus) = (config.vcpus, config.max_vcpus);
     if vcpus == 0 || max_vcpus < vcpus || max_vcpus > VCPUS_MAX {
         return Err(MachineError::Vcpus { vcpus, max_vcpus });

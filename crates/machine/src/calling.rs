@@ -2,9 +2,11 @@
 
 use crate::shared::{Shared, lock};
 use cpu::bits::msr;
+use memory::HashTable;
+use memory::hpt::VirtualPage;
 use memory::mail::{Invalidation, Message, pending};
 use platform::{CallingVcpu, InvalidateScope, PageSizes, ProcessTable, RunState, TlbInvalidate};
-use std::sync::{MutexGuard, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError};
 use vcpu::Vcpu;
 
 /// What the vCPU does once the handler has returned.
@@ -164,6 +166,32 @@ impl CallingVcpu for Calling<'_> {
             self.vcpu.invalidate_everywhere(what);
         }
         self.vcpu.wait_for_all();
+    }
+
+    fn hash_table(&self) -> Arc<HashTable> {
+        self.vcpu.hash_table.clone()
+    }
+
+    fn set_hash_table(&mut self, table: HashTable) {
+        let _changing = self.change_all();
+        self.shared.memory.set_hash_table(Arc::new(table));
+        self.vcpu.take_hash_table();
+        self.tell_all(Message::HashTable);
+    }
+
+    fn forget_virtual_page(&mut self, page: VirtualPage) {
+        self.vcpu.invalidate_everywhere(Invalidation::Virtual(page));
+    }
+
+    fn wait_for_all(&mut self) {
+        if self.vcpu.unacknowledged {
+            self.vcpu.wait_for_all();
+        }
+    }
+
+    fn relax(&mut self) {
+        self.vcpu.serve_mail();
+        std::thread::yield_now();
     }
 
     fn set_ciabr(&mut self, value: u64) {

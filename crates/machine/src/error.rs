@@ -14,11 +14,11 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum MachineError {
     /// The processor has no radix translation.
-    #[error("-cpu {0}: it translates by hash tables only, which are not emulated yet; use power9 or power10")]
-    NeedsHash(&'static str),
+    #[error("mmu=radix with -cpu {0}: it translates by hash tables only; use mmu=hash, or power9 or power10")]
+    NoRadix(&'static str),
     /// The partition would have to look like a processor without radix translation.
-    #[error("max-cpu-compat below power9: such a guest translates by hash tables, which are not emulated yet")]
-    CompatNeedsHash,
+    #[error("mmu=radix with max-cpu-compat below power9: such a guest translates by hash tables; use mmu=hash")]
+    NoRadixByCompat,
     /// Number of vCPUs.
     #[error("{vcpus} vCPUs (at most {max_vcpus} later): a machine has 1 to {VCPUS_MAX}")]
     Vcpus {

@@ -6,10 +6,12 @@
 
 pub use crate::fdt_writer::TreeError;
 use crate::fdt_writer::{FdtWriter, Result};
+use crate::mmu::Mmu;
 use crate::pa_features::pa_features;
 use cpu::CpuModel;
 use hypervisor::capability::{Cap, CapBasis, Capabilities, IsaLevel};
 use hypervisor::{Hypervisor, RTAS_ERROR_LOG_MAX_BYTES, rtas_size_bytes};
+use memory::hpt::{PageSizes, shift_for};
 use std::ops::Range;
 
 /// A virtual I/O device with a node of its own below `/vdevice`.
@@ -25,6 +27,10 @@ pub struct VioNode {
 pub struct Tree<'a> {
     /// Processor.
     pub model: &'static CpuModel,
+    /// How it translates.
+    pub mmu: Mmu,
+    /// Page sizes of the hash table.
+    pub page_sizes: PageSizes,
     /// Number of cores, a thread each.
     pub vcpus: usize,
     /// The largest number of cores there can come to be.
@@ -67,9 +73,8 @@ const MEMORY_BLOCK_BYTES: u32 = 256 << 20;
 
 /// `ibm,architecture-vec-5`: option vector 5 as agreed. The first byte is the length without itself, minus one; byte n
 /// of the vector is at index n.
-fn vector_5() -> [u8; 27] {
-    let mut vector = [0; 27];
-    vector[0] = 0x19;
+fn vector_5(mmu: Mmu) -> Vec<u8> {
+    let mut vector = vec![0; 27];
     // Dynamic reconfiguration memory.
     vector[2] = 0x20;
     // FORM1 affinity. FORM2 would need `ibm,numa-lookup-index-table` and `ibm,numa-distance-table`.
@@ -80,10 +85,16 @@ fn vector_5() -> [u8; 27] {
     vector[22] = 0x80;
     // Interrupt controller: XICS. XIVE would be 0x40.
     vector[23] = 0x00;
-    // MMU: radix.
-    vector[24] = 0x40;
-    // Radix: the guest shoots translations down itself (GTSE).
-    vector[26] = 0x40;
+    if mmu == Mmu::Radix {
+        // MMU: radix.
+        vector[24] = 0x40;
+        // Radix: the guest shoots translations down itself (GTSE).
+        vector[26] = 0x40;
+    }
+    // It ends with the last byte that says anything.
+    let end = vector.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    vector.truncate(end + 1);
+    vector[0] = end as u8 - 1;
     vector
 }
 
@@ -97,11 +108,6 @@ fn logical_pvr(level: IsaLevel) -> u32 {
         IsaLevel::V3_0 => 0x0f00_0005,
         IsaLevel::V3_1 => 0x0f00_0006,
     }
-}
-
-/// Base-2 logarithm of the size of a hash table for `ram_bytes`: 1/128 of it, at least 2^18.
-fn hash_table_shift(ram_bytes: u64) -> u32 {
-    (ram_bytes.checked_next_power_of_two().map_or(64, u64::trailing_zeros)).saturating_sub(7).clamp(18, 46)
 }
 
 fn high(value: u64) -> u32 {
@@ -172,6 +178,22 @@ impl Tree<'_> {
         basis.effective()
     }
 
+    /// Whether the guest could translate by radix trees.
+    fn has_radix(&self) -> bool {
+        self.model.radix && self.level() >= IsaLevel::V3_0
+    }
+
+    /// `ibm,segment-page-sizes`: for each segment its base page shift, SLB encoding and number of actual sizes, and for each
+    /// of these its shift and encoding.
+    fn segment_page_sizes(&self) -> Vec<u32> {
+        let encodings: Vec<_> = self.page_sizes.encodings().collect();
+        let segments = encodings.chunk_by(|a, b| a.base == b.base).flat_map(|sizes| {
+            let head = [sizes[0].base, sizes[0].llp as u32, sizes.len() as u32];
+            head.into_iter().chain(sizes.iter().flat_map(|size| [size.actual, size.lp as u32]))
+        });
+        segments.collect()
+    }
+
     fn root(&self, fdt: &mut FdtWriter) -> Result {
         // Linux looks for these three to know that it is a partition, and which.
         fdt.string("device_type", "chrp")?;
@@ -205,9 +227,10 @@ impl Tree<'_> {
             fdt.string("linux,stdout-path", &path)?;
         }
         fdt.cell("linux,pci-probe-only", 0);
-        fdt.bytes("ibm,architecture-vec-5", &vector_5());
-        // Pairs of byte number and what the platform can do there: XICS only, radix only, GTSE.
-        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, 0x00, 24, 0x40, 25, 0x00, 26, 0x40]);
+        fdt.bytes("ibm,architecture-vec-5", &vector_5(self.mmu));
+        // Pairs of byte number and what the platform can do there: XICS only, hash and radix, GTSE.
+        let mmu = if self.has_radix() { 0xc0 } else { 0x00 };
+        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, 0x00, 24, mmu, 25, 0x00, 26, 0x40]);
         Ok(())
     }
 
@@ -280,12 +303,11 @@ impl Tree<'_> {
         }
         // Base-2 logarithms of the segment sizes, 256M and 1T, and none.
         fdt.cells("ibm,processor-segment-sizes", &[28, 40, u32::MAX, u32::MAX]);
-        // Base page shift, SLB encoding, number of actual sizes, and for each its shift and encoding: 4K, and 64K.
-        fdt.cells("ibm,segment-page-sizes", &[12, 0, 1, 12, 0, 16, 0x110, 1, 16, 1]);
-        fdt.cells("ibm,pft-size", &[0, hash_table_shift(self.ram_bytes)]);
+        fdt.cells("ibm,segment-page-sizes", &self.segment_page_sizes());
+        fdt.cells("ibm,pft-size", &[0, shift_for(self.ram_bytes)]);
         fdt.bytes("ibm,pa-features", &pa_features(self.level(), capabilities));
         fdt.bytes("ibm,pi-features", &[1, 0, 0]);
-        if self.model.radix {
+        if self.has_radix() {
             // AP encoding in the top three bits, base-2 logarithm of the page size below: 4K, 64K, 2M, 1G.
             fdt.cells("ibm,processor-radix-AP-encodings", &[12, 5 << 29 | 16, 1 << 29 | 21, 2 << 29 | 30]);
         }
@@ -353,7 +375,7 @@ fn event_sources(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cpu::model::{POWER9, POWER10};
+    use cpu::model::{POWER8, POWER9, POWER10};
     use devices::{NVRAM_BYTES, Nvram, Rtc, VioBus, Vty, Xics};
     use hypervisor::capability::{CapOption, resolve};
     use platform::{InterruptController, PaprDevice};
@@ -386,6 +408,8 @@ mod tests {
         let hypervisor = Hypervisor::new(config, devices).unwrap();
         let mut tree = Tree {
             model,
+            mmu: Mmu::Radix,
+            page_sizes: PageSizes::up_to(16),
             vcpus,
             max_vcpus: vcpus,
             ram_bytes: 1 << 30,
@@ -561,6 +585,35 @@ mod tests {
         assert!(text.contains("hcall-rpt-invalidate") && !text.contains("stdout-path") && !text.contains("vty@"));
         assert!(text.contains("system-id = \"12121212-1212-1212-1212-121212121212\""));
         assert!(text.contains("ibm,partition-name = \"lpar\"") && text.contains("reg = <0x00 0x00 0x05 0x00>"));
+    }
+
+    /// As QEMU's trees have it for a kernel with `disable_radix` (but for the interrupt controller), and with larger pages.
+    #[test]
+    fn hash_translation_shows() {
+        let hash = |model, page_sizes| {
+            source(&blob(model, 1, &[], |tree| {
+                tree.mmu = Mmu::Hash;
+                tree.page_sizes = page_sizes;
+            }))
+        };
+        let text = hash(&POWER9, PageSizes::up_to(16));
+        for line in [
+            "ibm,architecture-vec-5 = [15 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80];",
+            "ibm,arch-vec-5-platform-support = <0x170018c0 0x19001a40>;",
+            "ibm,segment-page-sizes = <0x0c 0x00 0x01 0x0c 0x00 0x10 0x110 0x01 0x10 0x01>;",
+            "ibm,processor-segment-sizes = <0x1c 0x28 0xffffffff 0xffffffff>;",
+            "ibm,slb-size = <0x20>;",
+            "ibm,pft-size = <0x00 0x17>;",
+            "ibm,processor-radix-AP-encodings",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        let text = hash(&POWER8, PageSizes::up_to(34));
+        let sizes = "0x0c 0x00 0x02 0x0c 0x00 0x18 0x38 0x10 0x110 0x02 0x10 0x01 0x18 0x08 \
+             0x18 0x100 0x01 0x18 0x00 0x22 0x120 0x01 0x22 0x03";
+        assert!(text.contains(&format!("ibm,segment-page-sizes = <{sizes}>;")), "{text}");
+        assert!(text.contains("cpu-version = <0xf000004>") && !text.contains("radix-AP-encodings"), "{text}");
+        assert!(text.contains("platform-support = <0x17001800 0x19001a40>"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod fdt_writer;
 pub mod layout;
 pub mod loader;
 mod lockstep;
+mod mmu;
 mod outside;
 mod pa_features;
 mod run;
@@ -24,5 +25,6 @@ pub use accelerator::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache}
 pub use board::{CONSOLES_MAX, Config, Handle, Machine, VCPUS_MAX};
 pub use difference::{Difference, Pair, Piece};
 pub use error::MachineError;
+pub use mmu::Mmu;
 pub use outside::HostEntropy;
 pub use shared::{End, Shared};

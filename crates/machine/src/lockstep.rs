@@ -294,6 +294,15 @@ impl<'a> Lockstep<'a> {
             );
             return Err(self.difference(&what, pairs));
         }
+        let tables = [leader.hash_table(), follower.hash_table()];
+        if let Some(index) = tables[0].first_difference(&tables[1]) {
+            let entry = |table: &memory::HashTable| match index < table.entries() {
+                true => format!("{:#018x?}", table.read(index)),
+                false => "none".into(),
+            };
+            let pairs = vec![Pair::new(format!("entry {index:#x}"), entry(&tables[0]), entry(&tables[1]))];
+            return Err(self.difference("the hash table differs", pairs));
+        }
         let devices = (self.leader.machine.devices(), self.follower.machine.devices());
         let differ = devices.0.into_iter().zip(devices.1).filter(|((_, a), (_, b))| a != b);
         let pairs: Vec<_> = differ.map(|((name, a), (_, b))| Pair::new(name, a, b)).collect();

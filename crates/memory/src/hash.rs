@@ -297,6 +297,9 @@ mod tests {
         assert_eq!(is(0x1000_0000, Access::Load), Err(Fault::Segment));
         assert_eq!(is(0x1000, Access::Store), Err(Fault::Data(dsisr::NO_TRANSLATION | dsisr::STORE)));
         assert_eq!(is(0x1000, Access::Fetch), Err(Fault::Instruction(srr1::ISI_NO_TRANSLATION)));
-        assert_eq!(translate(&HashTable::none(), &slb, 0, Access::Load, USER), Err(Fault::Data(dsisr::NO_TRANSLATION)));
+        assert_eq!(
+            translate(&HashTable::none(PageSizes::ALL), &slb, 0, Access::Load, USER),
+            Err(Fault::Data(dsisr::NO_TRANSLATION))
+        );
     }
 }

@@ -213,9 +213,9 @@ impl HashTable {
         HashTable { words: zeros(1 << (shift - 3)), shift, sizes }
     }
 
-    /// One as small as can be, for what never looks into it.
-    pub fn none() -> Self {
-        HashTable { words: Box::default(), shift: 0, sizes: PageSizes::up_to(16) }
+    /// No entries: of a partition that translates by radix trees.
+    pub fn none(sizes: PageSizes) -> Self {
+        HashTable { words: Box::default(), shift: 0, sizes }
     }
 
     /// log2 of its size in bytes; 0 if there is none.
@@ -254,7 +254,7 @@ impl HashTable {
     /// Locks entry `index`, and returns its first doubleword. `relax` is called while somebody else has it.
     pub fn lock(&self, index: u64, mut relax: impl FnMut()) -> u64 {
         loop {
-            match self.try_lock(index, |_| true) {
+            match self.try_lock_any(index) {
                 Some(v) => return v,
                 None => relax(),
             }
@@ -264,6 +264,11 @@ impl HashTable {
     /// Locks entry `index` if it is free: not valid, and not locked.
     pub fn try_lock_free(&self, index: u64) -> bool {
         self.try_lock(index, |v| v & v::V == 0).is_some()
+    }
+
+    /// Locks entry `index` if nobody has locked it, and returns its first doubleword.
+    pub fn try_lock_any(&self, index: u64) -> Option<u64> {
+        self.try_lock(index, |_| true)
     }
 
     fn try_lock(&self, index: u64, wanted: impl Fn(u64) -> bool) -> Option<u64> {
@@ -508,6 +513,6 @@ mod tests {
             }
         });
         assert_eq!(table.read(3), (v::V, 4000));
-        assert_eq!(HashTable::none().look_up(&SlbEntry { esid: VALID, vsid: 0 }, 0), None);
+        assert_eq!(HashTable::none(PageSizes::ALL).look_up(&SlbEntry { esid: VALID, vsid: 0 }, 0), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Guest RAM: one mapped file, the pages that hold decoded code, and the checked way in for
 //! everyone who is not an engine's fast path (devices, hypercalls, RTAS, loaders).
 
-use crate::hpt::HashTable;
+use crate::hpt::{HashTable, PageSizes};
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
@@ -131,7 +131,7 @@ impl Memory {
     pub fn new(bytes: u64, vcpus: usize) -> Result<Self, RamError> {
         let ram = GuestRam::new(bytes)?;
         let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
-        let hash_table = Mutex::new(Arc::new(HashTable::none()));
+        let hash_table = Mutex::new(Arc::new(HashTable::none(PageSizes::up_to(16))));
         Ok(Memory { ram, code, hub: Hub::new(vcpus), hash_table })
     }
 

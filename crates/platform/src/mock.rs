@@ -5,9 +5,11 @@ use crate::{
     MemoryError, Partition, ProcessTable, RunState, SeededEntropy, Shutdown, StartError, StartRequest, TlbInvalidate,
     check_range,
 };
+use ::memory::HashTable;
+use ::memory::hpt::{PageSizes as HashPageSizes, VirtualPage, shift_for};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,6 +67,9 @@ pub struct MockPartition {
     process_table: Mutex<ProcessTable>,
     /// The first shutdown asked for.
     pub shutdown: Mutex<Option<Shutdown>>,
+    hash_table: Mutex<Arc<HashTable>>,
+    /// Virtual pages that were to be forgotten, in order.
+    pub forgotten: Mutex<Vec<VirtualPage>>,
     /// Invalidations asked for, in order.
     pub invalidations: Mutex<Vec<TlbInvalidate>>,
     /// Size that it claims, for system parameters.
@@ -87,9 +92,18 @@ impl MockPartition {
             servers: (0..count as u32).collect(),
             process_table: Mutex::new(ProcessTable::default()),
             shutdown: Mutex::new(None),
+            hash_table: Mutex::new(Arc::new(HashTable::new(shift_for(1 << 30), HashPageSizes::up_to(16)))),
+            forgotten: Mutex::new(Vec::new()),
             invalidations: Mutex::new(Vec::new()),
             memory_bytes: 1 << 30,
         }
+    }
+
+    /// Claims `bytes` of memory, and has a hash table as a partition of that size has.
+    pub fn claim_memory(&mut self, bytes: u64) {
+        self.memory_bytes = bytes;
+        let sizes = lock(&self.hash_table).sizes();
+        *lock(&self.hash_table) = Arc::new(HashTable::new(shift_for(bytes), sizes));
     }
 
     /// The calling side of vCPU `index`.
@@ -287,6 +301,24 @@ impl CallingVcpu for MockVcpu<'_> {
 
     fn invalidate_translations(&mut self, request: &TlbInvalidate) {
         lock(&self.partition.invalidations).push(*request);
+    }
+
+    fn hash_table(&self) -> Arc<HashTable> {
+        lock(&self.partition.hash_table).clone()
+    }
+
+    fn set_hash_table(&mut self, table: HashTable) {
+        *lock(&self.partition.hash_table) = Arc::new(table);
+    }
+
+    fn forget_virtual_page(&mut self, page: VirtualPage) {
+        lock(&self.partition.forgotten).push(page);
+    }
+
+    fn wait_for_all(&mut self) {}
+
+    fn relax(&mut self) {
+        std::thread::yield_now();
     }
 
     fn set_ciabr(&mut self, value: u64) {

@@ -29,6 +29,8 @@ hcall_statuses! {
     H_BUSY = 1;
     /// There is nothing more, or nothing here.
     H_CLOSED = 2;
+    /// Not for this partition as it stands.
+    H_NOT_AVAILABLE = 3;
     /// H_JOIN: this is the last thread that runs.
     H_CONTINUE = 18;
     /// Failed in hardware; also: a register that this processor does not have.
@@ -41,6 +43,10 @@ hcall_statuses! {
     H_PARAMETER = -4;
     /// Not in this mode.
     H_BAD_MODE = -5;
+    /// The group of the hash table, or the entry asked for, is taken.
+    H_PTEG_FULL = -6;
+    /// There is no such entry.
+    H_NOT_FOUND = -7;
     /// H_SET_DABR: a reserved bit.
     H_RESERVED_DABR = -8;
     /// The caller has not the authority.
@@ -95,6 +101,12 @@ pub mod opcode {
         ($($name:ident = $value:expr;)*) => { $(#[doc = concat!("`", stringify!($name), "`")] pub const $name: u64 = $value;)* };
     }
     opcodes! {
+        H_REMOVE = 0x04;
+        H_ENTER = 0x08;
+        H_READ = 0x0c;
+        H_CLEAR_MOD = 0x10;
+        H_CLEAR_REF = 0x14;
+        H_PROTECT = 0x18;
         H_GET_TCE = 0x1c;
         H_PUT_TCE = 0x20;
         H_SET_SPRG0 = 0x24;
@@ -119,6 +131,7 @@ pub mod opcode {
         H_PROD = 0xe8;
         H_PIC = 0xf8;
         H_VIO_SIGNAL = 0x104;
+        H_BULK_REMOVE = 0x124;
         H_SET_XDABR = 0x134;
         H_STUFF_TCE = 0x138;
         H_PUT_TCE_INDIRECT = 0x13c;
@@ -128,6 +141,9 @@ pub mod opcode {
         H_XIRR_X = 0x2fc;
         H_RANDOM = 0x300;
         H_SET_MODE = 0x31c;
+        H_BLOCK_REMOVE = 0x328;
+        H_RESIZE_HPT_PREPARE = 0x36c;
+        H_RESIZE_HPT_COMMIT = 0x370;
         H_REGISTER_PROC_TBL = 0x37c;
         H_SIGNAL_SYS_RESET = 0x380;
         H_QUERY_VAS_CAPABILITIES = 0x398;

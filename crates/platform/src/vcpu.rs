@@ -1,5 +1,8 @@
 //! Control of vCPUs: what a hypercall may ask of the vCPU that called, and of the others.
 
+use ::memory::HashTable;
+use ::memory::hpt::VirtualPage;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// What a vCPU does, as PAPR sees it.
@@ -177,6 +180,22 @@ pub trait CallingVcpu {
 
     /// Drops cached translations on every vCPU before it returns.
     fn invalidate_translations(&mut self, request: &TlbInvalidate);
+
+    /// The partition's hash table, as this vCPU has it at hand.
+    fn hash_table(&self) -> Arc<HashTable>;
+
+    /// Gives every vCPU another hash table, with no translation left of the old one, before it returns.
+    fn set_hash_table(&mut self, table: HashTable);
+
+    /// Tells every vCPU to forget a virtual page of the hash table. [`wait_for_all`](CallingVcpu::wait_for_all) waits.
+    fn forget_virtual_page(&mut self, page: VirtualPage);
+
+    /// Returns when every vCPU has acted on what it was told, and has finished what it was doing then: nobody still uses
+    /// what was forgotten.
+    fn wait_for_all(&mut self);
+
+    /// Called again and again while another vCPU's hypercall is in the way: does what that one may be waiting for.
+    fn relax(&mut self);
 
     /// CIABR of this vCPU.
     fn set_ciabr(&mut self, value: u64);

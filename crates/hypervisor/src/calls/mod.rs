@@ -1,5 +1,8 @@
 //! The hypercalls that need no device, a file a family.
 
+mod hpt;
+mod hpt_remove;
+pub(crate) mod hpt_resize;
 mod info;
 mod logical;
 mod mode;
@@ -24,6 +27,17 @@ macro_rules! row {
 /// The rows of a machine with `capabilities`: a call that a capability switches off is not in the table.
 pub(crate) fn rows(capabilities: &Capabilities) -> Vec<CoreHcall> {
     let mut rows = vec![
+        row!(H_ENTER, Some("hcall-pft"), hpt::enter),
+        row!(H_READ, Some("hcall-pft"), hpt::read),
+        row!(H_PROTECT, Some("hcall-pft"), hpt::protect),
+        row!(H_CLEAR_REF, Some("hcall-pft"), hpt::clear_ref),
+        row!(H_CLEAR_MOD, Some("hcall-pft"), hpt::clear_mod),
+        row!(H_REMOVE, Some("hcall-pft"), hpt_remove::remove),
+        row!(H_BULK_REMOVE, Some("hcall-bulk"), hpt_remove::bulk_remove),
+        // Not announced: a guest needs the characteristics of block invalidation too, which nobody has told it.
+        row!(H_BLOCK_REMOVE, None, hpt_remove::block_remove),
+        row!(H_RESIZE_HPT_PREPARE, Some("hcall-hpt-resize"), hpt_resize::prepare),
+        row!(H_RESIZE_HPT_COMMIT, Some("hcall-hpt-resize"), hpt_resize::commit),
         row!(H_GET_TCE, Some("hcall-tce"), tce::get_tce),
         row!(H_PUT_TCE, Some("hcall-tce"), tce::put_tce),
         row!(H_STUFF_TCE, Some("hcall-multi-tce"), tce::stuff_tce),

@@ -1,8 +1,10 @@
-//! `H_REGISTER_PROC_TBL` and `H_RPT_INVALIDATE`: radix translation of the partition.
+//! `H_REGISTER_PROC_TBL` and `H_RPT_INVALIDATE`: how the partition translates.
 
 use crate::Hypervisor;
 use crate::capability::IsaLevel;
 use cpu::bits::lpcr;
+use memory::HashTable;
+use memory::hpt::shift_for;
 use platform::papr::HcallStatus;
 use platform::{HcallArgs, HcallContext, InvalidateScope, PageSizes, ProcessTable, TlbInvalidate};
 
@@ -53,21 +55,35 @@ pub(super) fn register(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, 
         }
         ProcessTable { radix: true, base_ra: base, size_shift: table_size as u8, registered: true }
     } else {
-        return HcallStatus::H_PARAMETER;
+        // Segments are the SLB's: there are no segment tables.
+        if flags & FLAG_HASH_SEGMENT_TABLES != 0 {
+            return HcallStatus::H_PARAMETER;
+        }
+        if base >> 38 != 0 {
+            return HcallStatus::H_P2;
+        }
+        if page_size & !7 != 0 {
+            return HcallStatus::H_P3;
+        }
+        if table_size > TABLE_SIZE_SHIFT_MAX {
+            return HcallStatus::H_P4;
+        }
+        ProcessTable::default()
     };
-    // There is no hash MMU: to choose hash translation is to set a flag that this machine does not support, just as
-    // segment tables are refused by machines that have one. (A guest may still deregister.)
-    let chooses_hash = !radix && (flags & FLAG_MODIFY == 0 || flags & FLAG_HASH_SEGMENT_TABLES != 0);
-    if chooses_hash {
-        return HcallStatus::H_PARAMETER;
-    }
 
+    if table.radix != old.radix {
+        let sizes = context.vcpu.hash_table().sizes();
+        let shift = shift_for(context.partition.memory_bytes());
+        context.vcpu.set_hash_table(if table.radix { HashTable::none(sizes) } else { HashTable::new(shift, sizes) });
+    }
     if table != old {
         context.vcpu.set_process_table(table);
     }
     let mut value = 0;
     if radix {
         value |= lpcr::UPRT | lpcr::HR;
+    } else if flags & FLAG_HASH_SEGMENT_TABLES != 0 {
+        value |= lpcr::UPRT;
     }
     if flags & FLAG_GTSE != 0 {
         value |= lpcr::GTSE;
@@ -134,8 +150,9 @@ pub(super) fn rpt_invalidate(_: &Hypervisor, context: &mut HcallContext<'_>, arg
 mod tests {
     use super::*;
     use crate::calls::test_support::Rig;
+    use platform::CallingVcpu;
     use platform::Partition;
-    use platform::papr::opcode::{H_REGISTER_PROC_TBL, H_RPT_INVALIDATE};
+    use platform::papr::opcode::{H_ENTER, H_READ, H_REGISTER_PROC_TBL, H_RPT_INVALIDATE};
 
     #[test]
     fn checks_of_the_process_table() {
@@ -149,10 +166,11 @@ mod tests {
             ([0x1c, 0x1000, 0, 25], -57),
             ([0x1c, 0x1001, 1, 25], -55),
             ([0x1c, 0x1000, 1, 25], -56),
-            ([0x18, 0, 0, 0], -4),
             ([0x1a, 0, 0, 0], -4),
+            ([0x18, 1 << 38, 0, 0], -55),
+            ([0x18, 0, 8, 0], -56),
+            ([0x18, 0, 7, 25], -57),
             ([0x04, 0, 0, 0], -4),
-            ([0x00, 0, 0, 0], -4),
         ] {
             assert_eq!(rig.call(H_REGISTER_PROC_TBL, &args).0, code, "{args:x?}");
         }
@@ -172,12 +190,29 @@ mod tests {
         assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0x04, 0, 0, 0]).0, 0);
         assert_eq!(rig.world.partition.process_table(), table);
         assert_eq!(rig.world.partition.lpcr(3) & mask, lpcr::UPRT | lpcr::HR);
-        // To hash: there is none.
+        // As it is, but not as radix: no.
         assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0x00, 0, 0, 0]).0, -4);
         // Deregister.
         assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0x10, 0, 0, 0]).0, 0);
         assert_eq!(rig.world.partition.process_table(), ProcessTable { radix: true, ..ProcessTable::default() });
         assert_eq!(rig.world.partition.lpcr(0) & mask, 0);
+    }
+
+    #[test]
+    fn there_and_back_with_an_empty_hash_table() {
+        let rig = Rig::new("power9", &[]);
+        let shift = || rig.world.partition.vcpu(0).hash_table().shift();
+        let mask = lpcr::UPRT | lpcr::HR | lpcr::GTSE;
+        // As Linux does it with hash translation.
+        assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0, 0, 0, 0]).0, 0);
+        assert_eq!((shift(), rig.world.partition.lpcr(1) & mask), (23, 0));
+        assert_eq!(rig.call(H_ENTER, &[0, 0, 1, 0x7010]).0, 0);
+        assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0x1d, 0x3000_0000, 0, 0xc]).0, 0);
+        assert_eq!(shift(), 0);
+        assert_eq!(rig.call(H_REGISTER_PROC_TBL, &[0x18, 0, 0, 0]).0, 0);
+        assert_eq!((shift(), rig.world.partition.lpcr(1) & mask), (23, 0));
+        assert_eq!(rig.world.partition.process_table(), ProcessTable::default());
+        assert_eq!(rig.call_registers(H_READ, &[0, 0]).1[4], 0);
     }
 
     #[test]

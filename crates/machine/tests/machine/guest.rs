@@ -49,6 +49,7 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
         vcpus: 2,
         max_vcpus: 2,
         capabilities,
+        mmu: None,
         kernel,
         kernel_address: 0x40_0000,
         initrd: None,
