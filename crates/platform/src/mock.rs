@@ -99,10 +99,11 @@ impl MockPartition {
         }
     }
 
-    /// Claims `bytes` of memory, and has a hash table as a partition of that size has.
-    pub fn claim_memory(&mut self, bytes: u64) {
+    /// Claims `bytes` of memory, and has a hash table as a partition of that size has, for pages up to
+    /// `1 << page_shift_max`.
+    pub fn claim_memory(&mut self, bytes: u64, page_shift_max: u32) {
         self.memory_bytes = bytes;
-        let sizes = lock(&self.hash_table).sizes();
+        let sizes = HashPageSizes::up_to(page_shift_max);
         *lock(&self.hash_table) = Arc::new(HashTable::new(shift_for(bytes), sizes));
     }
 

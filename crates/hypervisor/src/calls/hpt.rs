@@ -140,7 +140,7 @@ mod tests {
     /// A rig whose table has `1 << 18` bytes: 0x4000 entries.
     pub fn rig() -> Rig {
         let mut rig = Rig::new("power9", &[]);
-        rig.world.partition.claim_memory(1 << 20);
+        rig.world.partition.claim_memory(1 << 20, 16);
         rig
     }
 

@@ -220,7 +220,7 @@ mod tests {
 
     fn rig(entries: &[u64]) -> Rig {
         let mut rig = Rig::new("power9", &[]);
-        rig.world.partition.claim_memory(1 << 20);
+        rig.world.partition.claim_memory(1 << 20, 16);
         for &index in entries {
             assert_eq!(rig.call(H_ENTER, &[EXACT, index, ENTRY, 0x7010 | r::R | index % 2 * r::C]).0, 0);
         }

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn bolted_entries_move_others_go() {
         let mut rig = Rig::new("power9", &[]);
-        rig.world.partition.claim_memory(64 << 20);
+        rig.world.partition.claim_memory(64 << 20, 16);
         let shift = || rig.world.partition.vcpu(0).hash_table().shift();
         assert_eq!(shift(), 19);
         // Segment 0, page 5: hash 5 in every table. Segment 0x800, page 0: 0x800, folded to 0 in a table of 2^18 bytes.
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn two_bolted_entries_do_not_share_a_place() {
         let mut rig = Rig::new("power9", &[]);
-        rig.world.partition.claim_memory(64 << 20);
+        rig.world.partition.claim_memory(64 << 20, 16);
         for (index, segment) in [(0u64, 0u64), (0x800 * 8, 0x800)] {
             assert_eq!(rig.call(H_ENTER, &[EXACT, index, segment << 12 | v::V | v::BOLTED, 0x7010]).0, 0);
         }

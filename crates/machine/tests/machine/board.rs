@@ -81,7 +81,8 @@ fn machines_that_cannot_be_built() {
         change(&mut config);
         Machine::new(config).err().expect("refused")
     };
-    assert!(matches!(new(&|config| config.model = &POWER8), MachineError::NeedsHash(_)));
+    let radix = |config: &mut Config| (config.model, config.mmu) = (&POWER8, Some(machine::Mmu::Radix));
+    assert!(matches!(new(&radix), MachineError::NoRadix(_)));
     assert!(matches!(new(&|config| config.vcpus = 0), MachineError::Vcpus { .. }));
     assert!(matches!(new(&|config| config.max_vcpus = 100_000), MachineError::Vcpus { .. }));
     assert!(matches!(new(&|config| config.ram_bytes = 1 << 45), MachineError::AbsurdRam { .. }));
