@@ -242,7 +242,7 @@ impl Body<'_, '_> {
         };
         let pair = types::I64X2;
         copy(pair, VECTOR, offset_of!(Derived, data_context), at!(data_context));
-        copy(pair, VECTOR, offset_of!(Derived, data_mix), at!(data_mix));
+        copy(pair, VECTOR, offset_of!(Derived, data_entries), at!(data_entries));
         copy(pair, VECTOR, offset_of!(Derived, fetch_context), at!(fetch_context));
         copy(pair, VECTOR, offset_of!(Derived, jump_key), at!(translated.jump_key));
         copy(types::I32, INTEGER, offset_of!(Derived, mode), at!(mode));

@@ -4,6 +4,7 @@
 //! may fault, a helper, the end of a block), and values are kept beside it so that code does not read it back. Condition
 //! register fields stay the operands of their comparison ([`vcpu::translated::COMPARED`]).
 
+use crate::loops::Registers;
 use crate::region::Place;
 use crate::stubs::{number, stub_offset};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -121,10 +122,10 @@ pub struct Env {
     pub vectors: bool,
     /// The vCPU's address.
     pub vcpu: Value,
-    /// General registers that go around loops, as variables; the others are read from the state where a block begins.
-    pub gpr: [Option<Variable>; 32],
-    /// The count register, if it goes around a loop.
-    pub ctr: Option<Variable>,
+    /// Variables of general registers, for [`Emit::kept`].
+    pub gpr: [Variable; 32],
+    /// The variable of the count register.
+    pub ctr: Variable,
     /// Instructions that may still be retired.
     pub budget: Variable,
     /// What generated code and helpers both access.
@@ -177,6 +178,19 @@ impl At {
     pub fn next(&self) -> u16 {
         self.offset + self.len
     }
+}
+
+/// The page that accesses of a loop went to the last time around, in variables.
+#[derive(Debug, Clone, Copy)]
+pub struct Guess {
+    /// Its effective address.
+    pub page: Variable,
+    /// Offsets in it below which accesses may begin; 0: no page is known.
+    pub limit: Variable,
+    /// Host address minus effective address.
+    pub addend: Variable,
+    /// What `limit` is of a page that is known: no access from below it leads out of the page.
+    pub room: i64,
 }
 
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
@@ -234,6 +248,12 @@ pub struct Emit<'a, 'f> {
     pub at: At,
     /// Accesses ahead over the register that the instruction bases its access on.
     pub ahead: Option<Ahead>,
+    /// Registers that the region's variables hold here.
+    pub kept: Registers,
+    /// In an innermost loop: what it writes stays out of the state until something looks at that, or the loop is left.
+    pub defers: bool,
+    /// The pages to which the instruction's loads and stores went the last time around.
+    pub guesses: [Option<Guess>; 2],
     /// The instruction branches.
     pub jump: Option<Jump>,
     /// The instruction leaves the region for a helper or a stub.
@@ -245,7 +265,19 @@ pub struct Emit<'a, 'f> {
 impl<'a, 'f> Emit<'a, 'f> {
     /// A translator with nothing known but what `local` says.
     pub fn new(b: &'a mut FunctionBuilder<'f>, env: &'a Env, local: Local) -> Self {
-        Emit { b, env, local, at: At::default(), ahead: None, jump: None, context: None, refused: false }
+        Emit {
+            b,
+            env,
+            local,
+            at: At::default(),
+            ahead: None,
+            kept: Registers::default(),
+            defers: false,
+            guesses: [None; 2],
+            jump: None,
+            context: None,
+            refused: false,
+        }
     }
 
     fn has(&self, bit: u32) -> bool {
@@ -350,28 +382,64 @@ impl<'a, 'f> Emit<'a, 'f> {
         Long::V(self.load_state(I64, RESULT))
     }
 
-    /// Leaves for what calls the vCPU away under `mask` (I32), if anything does, before the next instruction. The state in
-    /// memory is current then.
-    fn poll(&mut self, mask: Value) {
-        self.flush();
+    /// Leaves if something calls the vCPU away, to go on at `to` later; instructions that are not retired are given back.
+    pub fn poll(&mut self, to: u16, back: i64) {
+        if !self.defers {
+            self.flush();
+        }
         self.b.ins().sequence_point();
         let word = self.load_fixed(vcpu::PENDING_OFFSET as i32);
         let pending = self.b.ins().load(I32, self.env.mail, word, 0);
-        let calls = self.b.ins().band(pending, mask);
+        let (calls, out, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(calls);
+        self.b.set_cold_block(out);
+        self.b.ins().brif(pending, calls, &[], on, &[]);
+        self.b.seal_block(calls);
+        // Something is pending; whether it matters now is seldom asked.
+        self.b.switch_to_block(calls);
+        let mask = self.load_state(I32, PENDING_MASK);
+        let matters = self.b.ins().band(pending, mask);
+        self.b.ins().brif(matters, out, &[], on, &[]);
+        self.b.seal_block(out);
+        self.b.seal_block(on);
+        self.b.switch_to_block(out);
+        self.called_away(to, back);
+        self.b.switch_to_block(on);
+    }
+
+    /// Polls behind the instruction.
+    fn poll_behind(&mut self) {
+        // What follows in the block was counted.
+        self.poll(self.at.next(), i64::from(self.at.ahead) - 1);
+    }
+
+    /// Leaves for what calls the vCPU away, or since the budget is used up.
+    fn called_away(&mut self, to: u16, back: i64) {
+        let known = self.local.clone();
+        self.flush();
+        let nia = self.address(u64::from(to));
+        self.store_state(nia, NIA);
+        let mut budget = self.b.use_var(self.env.budget);
+        if back != 0 {
+            budget = self.b.ins().iadd_imm_s(budget, back);
+        }
+        self.b.ins().return_call(self.env.called_away, &[budget]);
+        self.local = known;
+    }
+
+    /// Leaves if the budget is used up, or something calls the vCPU away, to go on at `to` later.
+    pub fn poll_budget(&mut self, to: u16) {
         let (out, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(out);
-        self.b.ins().brif(calls, out, &[], on, &[]);
-        self.b.seal_block(out);
-        self.b.switch_to_block(out);
-        let page = self.load_state(I64, PAGE);
-        let nia = self.b.ins().iadd_imm_s(page, i64::from(self.at.next()));
-        self.store_state(nia, NIA);
-        // What follows in the block was counted.
         let budget = self.b.use_var(self.env.budget);
-        let budget = self.b.ins().iadd_imm_s(budget, i64::from(self.at.ahead) - 1);
-        self.b.ins().return_call(self.env.called_away, &[budget]);
+        let used_up = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, budget, 0);
+        self.b.ins().brif(used_up, out, &[], on, &[]);
+        self.b.seal_block(out);
         self.b.seal_block(on);
+        self.b.switch_to_block(out);
+        self.called_away(to, 0);
         self.b.switch_to_block(on);
+        self.poll(to, 0);
     }
 
     /// Leaves for a stub that goes on elsewhere.

@@ -106,6 +106,8 @@ pub struct Block {
 pub struct Region {
     /// The blocks.
     pub blocks: BTreeMap<u16, Block>,
+    /// Where it is entered.
+    pub head: u16,
     /// Instructions in all.
     pub instructions: u32,
 }
@@ -192,7 +194,7 @@ pub fn find(source: &Source) -> Option<Region> {
             }
         }
     }
-    let mut region = Region::default();
+    let mut region = Region { head: source.key.offset, ..Region::default() };
     let mut at_head: Vec<u16> = heads.iter().copied().filter(|h| places.contains_key(h)).collect();
     at_head.sort_unstable();
     for head in at_head {

@@ -8,7 +8,8 @@
 use crate::deliver::Deliver;
 use crate::hooks;
 use core::mem::offset_of;
-use vcpu::Vcpu;
+use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
+use vcpu::{PENDING_OFFSET, Vcpu};
 use vcpu::translated::{JUMPS, Jump, NOT_BRANCHED, Translated};
 
 /// Bytes of stack that a region may use for spilled values.
@@ -139,8 +140,9 @@ unsafe extern "C" fn unlinked() {
     )
 }
 
-/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it. `$key` loads the key into
-/// `rcx`; `$before` may set `rsi`, the address; `$found` is done once the way is known, before the page changes.
+/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it, if the budget is not used up
+/// and nothing calls the vCPU away. `$key` loads the key into `rcx`; `$before` may set `rsi`, the address; `$found` is done
+/// once the way is known, before the page changes.
 macro_rules! jumping {
     ($(#[$doc:meta])* $name:ident, $before:literal, $key:literal, $found:literal) => {
         $(#[$doc])*
@@ -148,8 +150,15 @@ macro_rules! jumping {
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 $before,
+                "mov rdx, [r15 + {pending}]",
                 "mov rax, rsi",
+                "mov edx, [rdx]",
                 "shr rax, 13",
+                "test rdi, rdi",
+                "js 6f",
+                "test edx, edx",
+                "jnz 5f",
+                "4:",
                 "xor rax, rsi",
                 $key,
                 "shl rax, 3",
@@ -166,6 +175,13 @@ macro_rules! jumping {
                 "2:",
                 "mov [r15 + {nia}], rsi",
                 "jmp {leave}",
+                // Something is pending; whether it matters now is seldom asked.
+                "5:",
+                "test edx, [r15 + {pending_mask}]",
+                "jz 4b",
+                "6:",
+                "mov [r15 + {nia}], rsi",
+                "jmp {called_away}",
                 "/* {key} {stayed} {branched} {cfar} {none} */",
                 key = const KEY,
                 mask = const (JUMPS - 1) * size_of::<Jump>(),
@@ -179,7 +195,10 @@ macro_rules! jumping {
                 branched = const BRANCHED,
                 cfar = const CFAR,
                 none = const NOT_BRANCHED,
+                pending = const PENDING_OFFSET,
+                pending_mask = const offset_of!(Vcpu, pending_mask),
                 leave = sym leave,
+                called_away = sym called_away,
             )
         }
     };
@@ -327,8 +346,55 @@ macro_rules! keeping_general {
         }
     };
 }
+
+/// An access that generated code did not find in the TLB: it may be there all the same, since accesses over one base are
+/// looked up together, and then do not all lie in one page.
+#[unsafe(naked)]
+unsafe extern "C" fn slow() {
+    core::arch::naked_asm!(
+        "push rax",
+        "push rcx",
+        "push r8",
+        "mov rax, rdi",
+        "mov r8, rdi",
+        "shr rax, 63",
+        "shr r8, {shift}",
+        "movzx ecx, sil",
+        "and r8d, {mask}",
+        "lea rcx, [rdi + rcx - 1]",
+        "add r8, [r15 + rax * 8 + {entries}]",
+        "and rcx, -4096",
+        "or rcx, [r15 + rax * 8 + {context}]",
+        "mov eax, esi",
+        "shr eax, 8",
+        "and eax, 1",
+        "cmp rcx, [r8 + rax * 8 + {read}]",
+        "mov rax, [r8 + {addend}]",
+        "pop r8",
+        "pop rcx",
+        "jne 2f",
+        "add rax, rdi",
+        "mov [r15 + {host}], rax",
+        "pop rax",
+        "ret",
+        "2:",
+        "pop rax",
+        "jmp {missed}",
+        shift = const OFFSET_SHIFT,
+        mask = const OFFSET_MASK,
+        entries = const offset_of!(Vcpu, data_entries),
+        context = const offset_of!(Vcpu, data_context),
+        read = const offset_of!(TlbEntry, read),
+        addend = const offset_of!(TlbEntry, addend),
+        host = const HOST,
+        missed = sym missed,
+    )
+}
+const _: () = assert!(offset_of!(TlbEntry, write) == offset_of!(TlbEntry, read) + 8);
+const _: () = assert!(hooks::access(0, true, 0, 0) == 1 << 8);
+
 keeping_general!(
-    slow,
+    missed,
     slow,
     "mov rcx, rdx\nmov rdx, rsi\nmov rsi, rdi",
     "test rax, rax\njz {stopped}\nmov [r15 + {host}], rax"

@@ -10,6 +10,7 @@ use cpu::model::{MODELS, POWER9};
 use cpu::{CpuModel, Interrupt, State, Vector, spr};
 use jit::deliver::Deliver;
 use memory::Memory;
+use memory::tlb::REAL;
 use sem::system_helpers as helper;
 use std::sync::{Arc, Mutex};
 use timing::Clock;
@@ -49,7 +50,9 @@ impl Pair {
 
     fn compare(&self, what: impl Fn() -> String) {
         let derived = |v: &Vcpu| {
-            let contexts = (v.data_context, v.data_mix, v.fetch_context, v.translated.jump_key);
+            // From where the vCPU's own TLB begins.
+            let entries = v.data_entries.map(|at| at.wrapping_sub(v.tlb.entries_of(REAL)));
+            let contexts = (v.data_context, entries, v.fetch_context, v.translated.jump_key);
             (contexts, v.mode, v.pending_mask, v.contexts.rest, v.contexts.current)
         };
         assert_eq!(derived(&self.stub), derived(&self.rust), "{}", what());
@@ -233,14 +236,14 @@ fn generated_code_reads_the_rows_and_the_contexts() {
     (stubs().system_call)(&mut v, 0x1000, 0);
     assert_eq!(v.state.nia, 0xC000_0000_0000_4C00);
     v.handlers.rows.iter_mut().flatten().for_each(|row| row.address ^= 0x1000_0000);
-    v.contexts.known.iter_mut().for_each(|known| known.derived.data_mix[0] = 77);
+    v.contexts.known.iter_mut().for_each(|known| known.derived.data_entries[0] = 77);
     v.set_msr(on | msr::PR);
     v.raised = Raised::from(&Interrupt::new(Vector::Program, 0x1000));
     (stubs().deliver)(&mut v);
-    assert_eq!((v.state.nia, v.data_mix[0]), (0xC000_0000_1000_4700, 77));
-    (v.data_mix[0], v.data_mix[1]) = (0, 0);
+    assert_eq!((v.state.nia, v.data_entries[0]), (0xC000_0000_1000_4700, 77));
+    v.data_entries = [0, 0];
     (stubs().rfid)(&mut v);
-    assert_eq!((v.state.nia, v.data_mix[0]), (0x1000, 77));
+    assert_eq!((v.state.nia, v.data_entries[0]), (0x1000, 77));
 }
 
 #[derive(Default)]

@@ -17,8 +17,10 @@ use cpu::State;
 use cpu::slb::SlbEntry;
 use std::collections::HashMap;
 
-/// Entries of the data TLB.
+/// Entries of the data TLB that an access in one context may use.
 pub const DATA_ENTRIES: usize = 4096;
+/// Contexts begin at different entries, below this one.
+const SPREAD: usize = 1024;
 /// Entries of the instruction TLB.
 pub const FETCH_ENTRIES: usize = 1024;
 /// A tag that no access has.
@@ -82,7 +84,7 @@ pub struct TlbStats {
 /// Data and instruction TLB, and the context ids.
 #[derive(Debug)]
 pub struct Tlb {
-    data: Box<[TlbEntry; DATA_ENTRIES]>,
+    data: Box<[TlbEntry; DATA_ENTRIES + SPREAD]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
     bases: HashMap<u32, u64>,
     spaces: HashMap<Space, u64>,
@@ -124,32 +126,32 @@ impl Space {
 /// log2 of the bytes of an entry.
 const ENTRY_SHIFT: u32 = size_of::<TlbEntry>().trailing_zeros();
 
-/// From an effective address, shifted right by [`OFFSET_SHIFT`], the bits that are the offset of its entry in bytes,
-/// before the context's share.
+/// From an effective address, shifted right by [`OFFSET_SHIFT`], the bits that are the offset of its entry in bytes from
+/// where its context's entries begin ([`Tlb::entries_of`]).
 pub const OFFSET_MASK: u64 = (DATA_ENTRIES as u64 - 1) << ENTRY_SHIFT;
 /// See [`OFFSET_MASK`].
 pub const OFFSET_SHIFT: u32 = PAGE_SHIFT - ENTRY_SHIFT;
 
-/// Spreads context ids over the data TLB, so that processes do not evict each other: what is to be combined by exclusive
-/// or with the offset of an entry in bytes.
+/// Spreads context ids over the data TLB, so that processes do not evict each other.
 #[inline(always)]
-pub const fn mix(context: u64) -> u64 {
-    (spread(context) << ENTRY_SHIFT) & OFFSET_MASK
-}
-
-const fn spread(context: u64) -> u64 {
-    (context >> 3).wrapping_mul(0x25) ^ (context & 7).wrapping_mul(0x200)
+const fn spread(context: u64) -> usize {
+    ((context >> 3).wrapping_mul(0x25) ^ (context & 7).wrapping_mul(0x80)) as usize & (SPREAD - 1)
 }
 
 #[inline(always)]
-const fn index(page: u64, context: u64) -> usize {
-    (page ^ spread(context)) as usize
+const fn data_index(page: u64, context: u64) -> usize {
+    (page as usize & (DATA_ENTRIES - 1)) + spread(context)
+}
+
+#[inline(always)]
+const fn fetch_index(page: u64, context: u64) -> usize {
+    (page as usize ^ spread(context)) & (FETCH_ENTRIES - 1)
 }
 
 impl Default for Tlb {
     fn default() -> Self {
         Tlb {
-            data: Box::new([EMPTY; DATA_ENTRIES]),
+            data: Box::new([EMPTY; DATA_ENTRIES + SPREAD]),
             fetch: Box::new([FetchEntry { tag: INVALID, real: 0 }; FETCH_ENTRIES]),
             bases: HashMap::new(),
             spaces: HashMap::new(),
@@ -161,9 +163,10 @@ impl Default for Tlb {
 }
 
 impl Tlb {
-    /// Address of the data entries, for generated code: [`DATA_ENTRIES`] of [`TlbEntry`].
-    pub fn data_entries(&self) -> *const TlbEntry {
-        self.data.as_ptr()
+    /// Host address of the entries that accesses in `context` use: [`DATA_ENTRIES`] of [`TlbEntry`]. It holds as long as the
+    /// TLB lives.
+    pub fn entries_of(&self, context: u64) -> u64 {
+        self.data[spread(context)..].as_ptr() as u64
     }
 
     /// The first context id of a process. May have to start the ids over, which empties the TLB:
@@ -220,21 +223,21 @@ impl Tlb {
     /// The data entry that an access to `ea` in `context` would use.
     #[inline(always)]
     pub fn entry(&self, ea: u64, context: u64) -> &TlbEntry {
-        self.entry_mixed(ea, mix(context))
+        &self.data[data_index(ea >> PAGE_SHIFT, context)]
     }
 
-    /// As [`Tlb::entry`], with [`mix`] of the context at hand.
+    /// As [`Tlb::entry`], with [`Tlb::entries_of`] of the context at hand.
     #[inline(always)]
-    pub fn entry_mixed(&self, ea: u64, mixed: u64) -> &TlbEntry {
-        &self.data[(((ea >> OFFSET_SHIFT) ^ mixed) & OFFSET_MASK) as usize >> ENTRY_SHIFT]
+    pub fn entry_at(&self, ea: u64, entries: u64) -> &TlbEntry {
+        let begin = entries.wrapping_sub(self.data.as_ptr() as u64);
+        &self.data[(begin.wrapping_add(ea >> OFFSET_SHIFT & OFFSET_MASK) >> ENTRY_SHIFT) as usize]
     }
 
     /// Enters a translation. `addend` is host page minus effective page.
     pub fn fill(&mut self, ea: u64, context: u64, read: bool, write: bool, addend: u64, real: u64) {
         self.stats.fills += 1;
         let tag = ea & !PAGE_OFFSET | context;
-        let index = index(ea >> PAGE_SHIFT, context) & (DATA_ENTRIES - 1);
-        self.data[index] = TlbEntry {
+        self.data[data_index(ea >> PAGE_SHIFT, context)] = TlbEntry {
             read: if read { tag } else { INVALID },
             // A page that may be written but not read is not entered for stores: a check of the write tag stands for both.
             write: if write && read { tag } else { INVALID },
@@ -246,15 +249,14 @@ impl Tlb {
     /// Real page address of an instruction fetch, if cached.
     #[inline(always)]
     pub fn fetch(&self, ea: u64, context: u64) -> Option<u64> {
-        let e = &self.fetch[index(ea >> PAGE_SHIFT, context) & (FETCH_ENTRIES - 1)];
+        let e = &self.fetch[fetch_index(ea >> PAGE_SHIFT, context)];
         (e.tag == ea & !PAGE_OFFSET | context).then_some(e.real)
     }
 
     /// Enters a translation of instruction fetches.
     pub fn fill_fetch(&mut self, ea: u64, context: u64, real: u64) {
         self.stats.fills += 1;
-        let index = index(ea >> PAGE_SHIFT, context) & (FETCH_ENTRIES - 1);
-        self.fetch[index] = FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
+        self.fetch[fetch_index(ea >> PAGE_SHIFT, context)] = FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
     }
 
     /// Empties both TLBs and forgets all context ids.
@@ -310,12 +312,11 @@ impl Tlb {
             for n in 0..1u64 << (shift.max(PAGE_SHIFT) - PAGE_SHIFT) {
                 let page = (first >> PAGE_SHIFT) + n;
                 for k in 0..kind::COUNT {
-                    let index = index(page, base + k);
-                    let e = &mut self.data[index & (DATA_ENTRIES - 1)];
+                    let e = &mut self.data[data_index(page, base + k)];
                     if matches(e.read) || matches(e.write) {
                         *e = EMPTY;
                     }
-                    let f = &mut self.fetch[index & (FETCH_ENTRIES - 1)];
+                    let f = &mut self.fetch[fetch_index(page, base + k)];
                     if matches(f.tag) {
                         f.tag = INVALID;
                     }

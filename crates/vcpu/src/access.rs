@@ -44,7 +44,7 @@ impl Vcpu {
     #[allow(unsafe_code)]
     pub fn load_hit_little(&self, ea: u64, size: u32) -> Option<u64> {
         let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        let entry = self.tlb.entry_at(ea, self.data_entries[(ea >> 63) as usize]);
         if entry.read != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
             return None;
         }
@@ -79,7 +79,7 @@ impl Vcpu {
     #[allow(unsafe_code)]
     pub fn store_hit_little(&mut self, ea: u64, size: u32, raw: u64) -> bool {
         let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        let entry = self.tlb.entry_at(ea, self.data_entries[(ea >> 63) as usize]);
         if entry.write != (ea.wrapping_add(u64::from(size) - 1)) & !PAGE_OFFSET | context {
             return false;
         }
@@ -148,7 +148,7 @@ impl Vcpu {
     #[allow(unsafe_code)]
     pub fn load_quad(&mut self, ea: u64) -> R<u128> {
         let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        let entry = self.tlb.entry_at(ea, self.data_entries[(ea >> 63) as usize]);
         let raw = if entry.read == (ea.wrapping_add(15)) & !PAGE_OFFSET | context {
             // SAFETY: as in `load`.
             unsafe { access::load_u128(ea.wrapping_add(entry.addend) as *const u8) }
@@ -169,7 +169,7 @@ impl Vcpu {
     pub fn store_quad(&mut self, ea: u64, value: u128) -> R {
         let raw = self.guest_order(value, 16);
         let context = self.data_context[(ea >> 63) as usize];
-        let entry = self.tlb.entry_mixed(ea, self.data_mix[(ea >> 63) as usize]);
+        let entry = self.tlb.entry_at(ea, self.data_entries[(ea >> 63) as usize]);
         if entry.write == (ea.wrapping_add(15)) & !PAGE_OFFSET | context {
             // SAFETY: as in `store`.
             unsafe { access::store_u128(ea.wrapping_add(entry.addend) as *mut u8, raw) };
@@ -307,7 +307,7 @@ impl Vcpu {
         let quadrant = (ea >> 63) as usize;
         let context = self.data_context[quadrant];
         let page = ea & !PAGE_OFFSET;
-        let entry = *self.tlb.entry_mixed(ea, self.data_mix[quadrant]);
+        let entry = *self.tlb.entry_at(ea, self.data_entries[quadrant]);
         let tag = if access == Access::Store { entry.write } else { entry.read };
         if tag == page | context {
             return Ok((ea.wrapping_add(entry.addend) as *mut u8, entry.real | ea & PAGE_OFFSET));

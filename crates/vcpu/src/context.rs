@@ -4,7 +4,7 @@
 use crate::Vcpu;
 use cpu::bits::{dawrx, fscr, lpcr, msr};
 use memory::mail::pending;
-use memory::tlb::{REAL, Space, UNRESOLVED, kind, mix};
+use memory::tlb::{REAL, Space, Tlb, UNRESOLVED, kind};
 
 /// Bits of [`Vcpu::mode`]: what decoded code depends on.
 pub mod mode {
@@ -65,8 +65,8 @@ const _: () = assert!(MSR_OF_KEY & !msr::SF < 1 << KEY_BASE_SHIFTS[0]);
 pub struct Derived {
     /// [`Vcpu::data_context`].
     pub data_context: [u64; 2],
-    /// [`Vcpu::data_mix`].
-    pub data_mix: [u64; 2],
+    /// [`Vcpu::data_entries`].
+    pub data_entries: [u64; 2],
     /// [`Vcpu::fetch_context`].
     pub fetch_context: [u64; 2],
     /// [`crate::translated::Translated::jump_key`].
@@ -119,8 +119,8 @@ fn slot(key: u64) -> usize {
 }
 
 impl Derived {
-    /// What follows from `key`.
-    fn of(key: u64) -> Self {
+    /// What follows from `key`, with this TLB.
+    fn of(key: u64, tlb: &Tlb) -> Self {
         let has = |m: u64| key & m != 0;
         let problem = has(msr::PR);
         let bases = KEY_BASE_SHIFTS.map(|shift| (key >> shift & KEY_BASE) * kind::COUNT);
@@ -154,7 +154,7 @@ impl Derived {
             | bit(!problem || has(KEY_PREFIX), mode::PREFIX);
         Derived {
             data_context,
-            data_mix: data_context.map(mix),
+            data_entries: data_context.map(|c| tlb.entries_of(c)),
             fetch_context,
             jump_key: fetch_context.map(|c| c << 32 | u64::from(mode)),
             mode,
@@ -284,11 +284,11 @@ impl Vcpu {
     fn enter_context(&mut self, key: u64) {
         let known = &mut self.contexts.known[slot(key)];
         if known.key != key {
-            *known = Known { key, derived: Derived::of(key) };
+            *known = Known { key, derived: Derived::of(key, &self.tlb) };
         }
         let d = &known.derived;
         self.data_context = d.data_context;
-        self.data_mix = d.data_mix;
+        self.data_entries = d.data_entries;
         self.fetch_context = d.fetch_context;
         self.mode = d.mode;
         self.translated.jump_key = d.jump_key;

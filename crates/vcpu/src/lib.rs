@@ -96,8 +96,8 @@ pub struct Vcpu {
     pub budget: i64,
     /// Context ids of data accesses, by bit 0 of the effective address.
     pub data_context: [u64; 2],
-    /// Their shares of the TLB index.
-    pub data_mix: [u64; 2],
+    /// Host addresses of their TLB entries ([`Tlb::entries_of`]).
+    pub data_entries: [u64; 2],
     /// Context ids of instruction fetches, by bit 0 of the effective address.
     pub fetch_context: [u64; 2],
     /// What of MSR, FSCR and the debug registers decoded code depends on: see [`context::mode`].
@@ -186,7 +186,7 @@ impl Vcpu {
             state: State::default(),
             budget: 0,
             data_context: [0; 2],
-            data_mix: [0; 2],
+            data_entries: [0; 2],
             fetch_context: [0; 2],
             mode: 0,
             pending_mask: 0,
@@ -218,7 +218,6 @@ impl Vcpu {
             code_events: Vec::new(),
             random: 0x9E37_79B9_7F4A_7C15 ^ index as u64,
         };
-        vcpu.translated.data_tlb = vcpu.tlb.data_entries();
         vcpu.reset();
         vcpu
     }

@@ -63,8 +63,6 @@ pub struct Translated {
     pub jumps: Box<[Jump]>,
     /// Where it stands.
     pub jump_table: *const Jump,
-    /// Where the data TLB's entries stand.
-    pub data_tlb: *const memory::tlb::TlbEntry,
     /// Whether the jump cache may hold ways into a page: most pages that translations are withdrawn of hold data.
     held: Box<[bool; HELD]>,
     /// Interrupts taken within generated code.
@@ -85,7 +83,6 @@ impl Default for Translated {
         let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         Translated {
             jump_table: jumps.as_ptr(),
-            data_tlb: std::ptr::null(),
             held: Box::new([false; HELD]),
             interrupts: 0,
             stayed: 0,

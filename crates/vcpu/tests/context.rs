@@ -12,7 +12,7 @@ use memory::HashTable;
 use memory::Memory;
 use memory::hpt::{PageSizes, v as first};
 use memory::mail::{Invalidation, pending};
-use memory::tlb::{UNRESOLVED, kind, mix};
+use memory::tlb::{UNRESOLVED, kind};
 use std::sync::Arc;
 use timing::Clock;
 use vcpu::context::Derived;
@@ -28,7 +28,7 @@ fn vcpu() -> Vcpu {
 fn fields(v: &Vcpu) -> Derived {
     Derived {
         data_context: v.data_context,
-        data_mix: v.data_mix,
+        data_entries: v.data_entries,
         fetch_context: v.fetch_context,
         jump_key: v.translated.jump_key,
         mode: v.mode,
@@ -65,7 +65,8 @@ fn expected(v: &Vcpu) -> Derived {
     ];
     let mode = bits.iter().enumerate().fold(0, |mode, (n, b)| mode | u32::from(*b) << n);
     let jump_key = fetch_context.map(|c| c << 32 | u64::from(mode));
-    Derived { data_context, data_mix: data_context.map(mix), fetch_context, jump_key, mode }
+    let data_entries = data_context.map(|c| v.tlb.entries_of(c));
+    Derived { data_context, data_entries, fetch_context, jump_key, mode }
 }
 
 #[test]

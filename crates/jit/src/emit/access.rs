@@ -34,9 +34,7 @@ impl Emit<'_, '_> {
         let (shift, mask, page) = (self.k(OFFSET_SHIFT.into()), self.k(OFFSET_MASK as i64), self.k(-4096));
         let offset = self.b.ins().ushr(first, shift);
         let offset = self.b.ins().band(offset, mask);
-        let mix = self.load_state(I64, offset_of!(Vcpu, data_mix) as i32 + q);
-        let offset = self.b.ins().bxor(offset, mix);
-        let entries = self.load_state(I64, DATA_TLB);
+        let entries = self.load_state(I64, offset_of!(Vcpu, data_entries) as i32 + q);
         let entry = self.b.ins().iadd(offset, entries);
         let want = self.b.ins().band(last, page);
         let context = self.load_state(I64, offset_of!(Vcpu, data_context) as i32 + q);
@@ -113,38 +111,107 @@ impl Emit<'_, '_> {
         let register = low - ahead.at;
         let (from, to) = (register + ahead.low, register + ahead.high);
         let (first, last) = (self.sum(base, from), self.sum(base, to - 1));
-        let (hit, addend) = self.look_up(first, last, ahead.store || store);
-        let none = self.k(0);
-        let addend = self.b.ins().select(hit, addend, none);
+        let addend = self.addend(first, last, ahead.store || store);
         self.local.pages.push(Page { base, low: from, high: to, store: ahead.store || store, addend });
         Some(addend)
     }
 
+    /// Looks `first` up in the TLB, for bytes up to `last`. Returns the addend, or 0 if they are not there.
+    fn addend(&mut self, first: Value, last: Value, store: bool) -> Value {
+        let Some(guess) = self.guesses[usize::from(store)] else {
+            let (hit, addend) = self.look_up(first, last, store);
+            let none = self.k(0);
+            return self.b.ins().select(hit, addend, none);
+        };
+        let right = self.guess(first, guess);
+        let (wrong, on) = (self.b.create_block(), self.b.create_block());
+        let addend = self.b.append_block_param(on, I64);
+        self.b.set_cold_block(wrong);
+        let known = self.b.use_var(guess.addend);
+        self.b.ins().brif(right, on, &[BlockArg::Value(known)], wrong, &[]);
+        self.b.seal_block(wrong);
+        self.b.switch_to_block(wrong);
+        let constants = self.local.constants.clone();
+        let (hit, found) = self.guess_again(first, last, store, guess);
+        let none = self.k(0);
+        let found = self.b.ins().select(hit, found, none);
+        self.local.constants = constants;
+        self.b.ins().jump(on, &[BlockArg::Value(found)]);
+        self.b.seal_block(on);
+        self.b.switch_to_block(on);
+        addend
+    }
+
+    /// Whether `first` lies in the page of a guess.
+    fn guess(&mut self, first: Value, guess: Guess) -> Value {
+        let page = self.b.use_var(guess.page);
+        let limit = self.b.use_var(guess.limit);
+        let offset = self.b.ins().isub(first, page);
+        self.b.ins().icmp(IntCC::UnsignedLessThan, offset, limit)
+    }
+
+    /// Looks up what a guess was wrong about, and makes it the guess if it is there.
+    fn guess_again(&mut self, first: Value, last: Value, store: bool, guess: Guess) -> (Value, Value) {
+        let (hit, addend) = self.look_up(first, last, store);
+        let (mask, room) = (self.k(-4096), self.k(guess.room));
+        let page = self.b.ins().band(first, mask);
+        for (variable, new) in [(guess.page, page), (guess.limit, room), (guess.addend, addend)] {
+            let old = self.b.use_var(variable);
+            let v = self.b.ins().select(hit, new, old);
+            self.b.def_var(variable, v);
+        }
+        (hit, addend)
+    }
+
     /// Host address of an access. `data`: what a store stores, for the slow path.
     pub(super) fn host(&mut self, ea: Long, size: u32, data: Option<Value>) -> Value {
-        self.flush();
+        if !self.defers {
+            self.flush();
+        }
         let ea = self.value(ea);
         let store = data.is_some();
         let (base, displacement) = self.local.sums.get(&ea).copied().unwrap_or((ea, 0));
         let known = if self.has(mode::SF) { self.page_of(base, displacement, size, store) } else { None };
-        let (found, addend) = match known {
-            Some(addend) => (addend, addend),
-            None => {
-                let last = if size == 1 { ea } else { self.sum(base, displacement + i64::from(size) - 1) };
-                self.look_up(ea, last, store)
-            }
-        };
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         let host = self.b.append_block_param(on, I64);
         self.b.set_cold_block(cold);
+        // Constants made out of the line are not known behind it.
+        let mut constants = None;
+        let (found, addend) = match (known, self.guesses[usize::from(store)]) {
+            (Some(addend), _) => (addend, addend),
+            (None, guess) => {
+                let last = if size == 1 { ea } else { self.sum(base, displacement + i64::from(size) - 1) };
+                match guess {
+                    None => self.look_up(ea, last, store),
+                    Some(guess) => {
+                        let right = self.guess(ea, guess);
+                        let wrong = self.b.create_block();
+                        self.b.set_cold_block(wrong);
+                        let addend = self.b.use_var(guess.addend);
+                        let direct = self.b.ins().iadd(ea, addend);
+                        self.b.ins().brif(right, on, &[BlockArg::Value(direct)], wrong, &[]);
+                        self.b.seal_block(wrong);
+                        self.b.switch_to_block(wrong);
+                        constants = Some(self.local.constants.clone());
+                        self.guess_again(ea, last, store, guess)
+                    }
+                }
+            }
+        };
         let direct = self.b.ins().iadd(ea, addend);
         self.b.ins().brif(found, on, &[BlockArg::Value(direct)], cold, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
+        if self.defers {
+            self.flush_aside();
+        }
         if let Some(data) = data {
             self.store_state(data, BOUNCE);
         }
         let slow = self.slow_call(ea, size, store);
+        if let Some(constants) = constants {
+            self.local.constants = constants;
+        }
         self.b.ins().jump(on, &[BlockArg::Value(slow)]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);

@@ -37,7 +37,6 @@ pub const PAGE: i32 = translated(offset_of!(Translated, page));
 pub(super) const HOST: i32 = translated(offset_of!(Translated, host));
 pub(super) const BOUNCE: i32 = translated(offset_of!(Translated, bounce));
 pub(super) const HELPERS: i32 = translated(offset_of!(Translated, helpers));
-pub(super) const DATA_TLB: i32 = translated(offset_of!(Translated, data_tlb));
 pub(super) const COMPARED_AT: usize = offset_of!(Translated, compared);
 pub(super) const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
 pub(super) const CIA: i32 = offset_of!(Vcpu, cia) as i32;

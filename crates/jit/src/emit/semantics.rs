@@ -245,9 +245,10 @@ impl Sem for Emit<'_, '_> {
         if let Some(v) = self.local.gpr[n] {
             return v;
         }
-        let v = Long::V(match self.env.gpr[n] {
-            Some(var) => self.b.use_var(var),
-            None => self.load_state(I64, gpr_offset(n)),
+        let v = Long::V(if self.kept.gpr >> n & 1 != 0 {
+            self.b.use_var(self.env.gpr[n])
+        } else {
+            self.load_state(I64, gpr_offset(n))
         });
         self.local.gpr[n] = Some(v);
         v
@@ -255,9 +256,9 @@ impl Sem for Emit<'_, '_> {
     fn set_gpr(&mut self, n: usize, v: Long) {
         self.local.gpr[n] = Some(v);
         self.local.dirty |= 1 << n;
-        if let Some(var) = self.env.gpr[n] {
+        if self.kept.gpr >> n & 1 != 0 {
             let v = self.value(v);
-            self.b.def_var(var, v);
+            self.b.def_var(self.env.gpr[n], v);
         }
     }
     fn reg(&mut self, r: Reg) -> Long {
@@ -274,10 +275,7 @@ impl Sem for Emit<'_, '_> {
                 if let Some(v) = self.local.ctr {
                     return v;
                 }
-                let v = Long::V(match self.env.ctr {
-                    Some(var) => self.b.use_var(var),
-                    None => self.load_state(I64, CTR),
-                });
+                let v = Long::V(if self.kept.ctr { self.b.use_var(self.env.ctr) } else { self.load_state(I64, CTR) });
                 self.local.ctr = Some(v);
                 v
             }
@@ -293,9 +291,9 @@ impl Sem for Emit<'_, '_> {
             Reg::Ctr => {
                 self.local.ctr = Some(v);
                 self.local.ctr_dirty = true;
-                if let Some(var) = self.env.ctr {
+                if self.kept.ctr {
                     let v = self.value(v);
-                    self.b.def_var(var, v);
+                    self.b.def_var(self.env.ctr, v);
                 }
             }
             Reg::Tar => {
@@ -576,17 +574,20 @@ impl Sem for Emit<'_, '_> {
             Bool::K(true) => return self.program(cause),
             c => c,
         };
-        self.flush();
+        if !self.defers {
+            self.flush();
+        }
         let c = self.truth(c);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
         self.b.ins().brif(c, cold, &[], on, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        // Constants made there are not known behind it.
-        let constants = self.local.constants.clone();
+        // What is made there is not known behind it.
+        let known = self.local.clone();
+        self.flush();
         self.fallible_call(hooks::program, Long::K(cause), Long::K(0), Long::K(0));
-        self.local.constants = constants;
+        self.local = known;
         self.b.ins().jump(on, &[]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);
@@ -667,7 +668,7 @@ impl Sem for Emit<'_, '_> {
         let pending = self.b.ins().ireduce(I32, pending);
         self.store_state(pending, PENDING_MASK);
         if !matches!(enabled, Bool::K(false)) {
-            self.poll(pending);
+            self.poll_behind();
         }
         Ok(())
     }
@@ -725,7 +726,6 @@ impl Sem for Emit<'_, '_> {
     }
     fn synchronize(&mut self) {
         // Code that was changed is dropped by mail.
-        let mask = self.load_state(I32, PENDING_MASK);
-        self.poll(mask);
+        self.poll_behind();
     }
 }

@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{
     BlockArg, InstBuilder, Value,
     types::{I8, I64},
 };
-use sem::{Sem, XerBit};
+use sem::{Reg, Sem, XerBit};
 use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared};
 impl Emit<'_, '_> {
     /// Stores what is not stored yet: the state in memory is current then.
@@ -16,17 +16,20 @@ impl Emit<'_, '_> {
         while self.local.dirty != 0 {
             let n = self.local.dirty.trailing_zeros() as usize;
             self.local.dirty &= self.local.dirty - 1;
-            if let Some(v) = self.local.gpr[n] {
-                let v = self.value(v);
-                self.store_state(v, gpr_offset(n));
-            }
+            let v = self.gpr(n);
+            let v = self.value(v);
+            self.store_state(v, gpr_offset(n));
         }
-        if std::mem::take(&mut self.local.ctr_dirty)
-            && let Some(v) = self.local.ctr
-        {
+        if std::mem::take(&mut self.local.ctr_dirty) {
+            let v = self.reg(Reg::Ctr);
             let v = self.value(v);
             self.store_state(v, CTR);
         }
+        self.flush_others();
+    }
+
+    /// Stores what no variable holds.
+    pub fn flush_others(&mut self) {
         if std::mem::take(&mut self.local.lr_dirty)
             && let Some(lr) = self.local.lr
         {
@@ -61,6 +64,19 @@ impl Emit<'_, '_> {
                 _ => {}
             }
         }
+    }
+
+    /// What may be kept in variables and differ from the state where a block begins.
+    pub fn set_dirty(&mut self, dirty: Registers) {
+        self.local.dirty = dirty.gpr;
+        self.local.ctr_dirty = dirty.ctr;
+    }
+
+    /// Stores in a cold path what is not stored yet; on the way around it that is still to be done.
+    pub(super) fn flush_aside(&mut self) {
+        let known = self.local.clone();
+        self.flush();
+        self.local = known;
     }
 
     /// A helper may have changed everything but general registers, LR and CTR.
