@@ -4,7 +4,7 @@ use crate::ahead::accesses_ahead;
 use crate::blob::PAGE;
 use crate::compile::CompileError;
 use crate::emit::{At, BRANCHED, CFAR, CTR, Context, Emit, Env, Guess, Jump, Local, Long, NIA, Signatures, Skip};
-use crate::emit::{flags, gpr_offset};
+use crate::emit::{NO_PAGE, flags, gpr_offset};
 use crate::finish::{PLACES, STUBS};
 use crate::loops::{Loops, Stream, stream};
 use crate::region::{Block, End, Place, Region, Source};
@@ -23,9 +23,6 @@ use sem::Target;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use vcpu::context::mode;
 use vcpu::translated::NOT_BRANCHED;
-
-/// Bytes that a single access has at most.
-const WIDEST: i64 = 16;
 
 /// Where a way out of a block leads.
 #[derive(Debug, Clone, Copy)]
@@ -160,11 +157,10 @@ impl<'a, 'f> Builder<'a, 'f> {
                 }
             }
             if let Some((n, _)) = self.loops.innermost_of(to) {
-                let none = self.b.ins().iconst(I64, 0);
+                let none = self.b.ins().iconst(I64, NO_PAGE);
                 for (_, guess) in self.guesses.iter().filter(|((of, ..), _)| *of == n) {
-                    for variable in [guess.page, guess.limit, guess.addend] {
-                        self.b.def_var(variable, none);
-                    }
+                    self.b.def_var(guess.page, none);
+                    self.b.def_var(guess.addend, none);
                 }
             }
             self.b.ins().jump(self.blocks[&to], &[]);
@@ -179,11 +175,13 @@ impl<'a, 'f> Builder<'a, 'f> {
     /// What has to be stored on the way from one block to another place.
     fn settled(&self, from: u16, to: u16) -> Settled {
         let loop_of = |at| self.loops.innermost_of(at).map(|(n, _)| n);
-        match loop_of(from) {
-            None => Settled::Nothing,
-            n if n != loop_of(to) => Settled::All,
-            _ if self.inherits(to) => Settled::Nothing,
-            _ => Settled::Others,
+        let from = loop_of(from);
+        if !self.blocks.contains_key(&to) || from.is_some() && from != loop_of(to) {
+            Settled::All
+        } else if self.inherits(to) {
+            Settled::Nothing
+        } else {
+            Settled::Others
         }
     }
 
@@ -221,16 +219,21 @@ impl<'a, 'f> Builder<'a, 'f> {
         self.b.ins().return_call(f, &[budget]);
     }
 
+    /// Notes the branch at `from` as the last one taken.
+    fn branched(&mut self, from: u16) {
+        let place = self.b.ins().iconst(I32, i64::from(from));
+        self.b.ins().store(self.env.state, place, self.env.vcpu, BRANCHED);
+    }
+
     /// Goes to an effective address by the branch at `from`, out of the region: CFAR is written here, while the page is
     /// the branch's.
     fn branch_to(&mut self, block: u16, from: u16, address: Value, local: Local) {
-        let state = self.env.state;
         let mut e = self.emit(block, local);
         e.flush();
         let cfar = e.address(u64::from(from));
         e.store_state(cfar, CFAR);
         let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
-        self.b.ins().store(state, none, self.env.vcpu, BRANCHED);
+        self.b.ins().store(self.env.state, none, self.env.vcpu, BRANCHED);
         let budget = self.b.use_var(self.env.budget);
         // Where code of this mode most likely stands; elsewhere the engine finds it.
         let translated = self.env.mode & mode::IR != 0 && self.env.mode & mode::PR == 0;
@@ -268,30 +271,10 @@ impl<'a, 'f> Builder<'a, 'f> {
             if let Some(guess) = self.guesses.get(&(n, stream, store)) {
                 return Some(*guess);
             }
-            let room = PAGE as i64 + 1 - self.widest(n, stream);
-            let mut variable = || self.b.declare_var(I64);
-            let guess = Guess { page: variable(), limit: variable(), addend: variable(), room };
+            let guess = Guess { page: self.b.declare_var(I64), addend: self.b.declare_var(I64) };
             self.guesses.insert((n, stream, store), guess);
             Some(guess)
         })
-    }
-
-    /// Bytes that accesses of a stream take at most, looked up together.
-    fn widest(&self, of: usize, wanted: Stream) -> i64 {
-        let mut widest = WIDEST;
-        for (at, block) in &self.region.blocks {
-            if self.loops.innermost_of(*at).is_none_or(|(n, _)| n != of) {
-                continue;
-            }
-            for (n, place) in block.places.iter().enumerate() {
-                if stream(place) == Some(wanted)
-                    && let Some(ahead) = accesses_ahead(&block.places[n..])
-                {
-                    widest = widest.max(ahead.high - ahead.low);
-                }
-            }
-        }
-        widest
     }
 
     fn block(&mut self, offset: u16) -> Result<(), CompileError> {
@@ -309,8 +292,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             }
         };
         let count = block.places.len() as i64;
-        let budget = self.b.use_var(self.env.budget);
         if self.source.key.exact {
+            let budget = self.b.use_var(self.env.budget);
             // What is left is the interpreter's, which counts instruction by instruction.
             let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, budget, count);
             let (out, on) = (self.b.create_block(), self.b.create_block());
@@ -320,11 +303,9 @@ impl<'a, 'f> Builder<'a, 'f> {
             self.leave(offset, offset, local.clone());
             self.b.switch_to_block(on);
         }
-        let budget = self.b.ins().iadd_imm_s(budget, -count);
-        self.b.def_var(self.env.budget, budget);
-
         let guesses: Vec<_> = block.places.iter().map(|p| self.guesses_of(offset, p)).collect();
         let mut e = self.emit(offset, local);
+        e.count(count);
         let mut skip: Option<Skip> = None;
         for (n, place) in block.places.iter().enumerate() {
             e.at = At { offset: place.offset, len: place.len, ahead: (block.places.len() - n) as u32 };
@@ -365,8 +346,10 @@ impl<'a, 'f> Builder<'a, 'f> {
         let next = block.places.last().map_or(offset, Place::next);
         let mut e = self.emit(offset, local);
         e.at = at;
-        if !defers || context.is_some() {
+        if context.is_some() {
             e.flush();
+        } else if !defers {
+            e.flush_registers();
         }
         match context {
             Some(Context::Helper(helper, operands)) => {
@@ -455,8 +438,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         }
         match way {
             Way::Place(to) => {
-                let place = self.b.ins().iconst(I32, i64::from(last));
-                self.b.ins().store(self.env.state, place, self.env.vcpu, BRANCHED);
+                self.branched(last);
                 self.go(offset, last, to, local);
             }
             Way::Address(v) => self.branch_to(offset, last, v, local),

@@ -72,6 +72,8 @@ pub struct Local {
     xer: [Option<Bool>; 5],
     xer_dirty: [bool; 5],
     vsr: HashMap<usize, Value>,
+    /// The page that the region stands in.
+    page: Option<Value>,
     /// Pages that accesses over one base were found to lie in.
     pages: Vec<Page>,
     /// Sums of a value and a constant, by their value.
@@ -104,6 +106,7 @@ impl Default for Local {
             xer: [None; 5],
             xer_dirty: [false; 5],
             vsr: HashMap::new(),
+            page: None,
             pages: Vec::new(),
             sums: HashMap::new(),
             constants: HashMap::new(),
@@ -183,15 +186,14 @@ impl At {
 /// The page that accesses of a loop went to the last time around, in variables.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess {
-    /// Its effective address.
+    /// Its effective address, or [`NO_PAGE`].
     pub page: Variable,
-    /// Offsets in it below which accesses may begin; 0: no page is known.
-    pub limit: Variable,
     /// Host address minus effective address.
     pub addend: Variable,
-    /// What `limit` is of a page that is known: no access from below it leads out of the page.
-    pub room: i64,
 }
+
+/// No page's effective address.
+pub const NO_PAGE: i64 = 1;
 
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
 #[derive(Debug, Clone, Copy)]
@@ -326,9 +328,23 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// Effective address of a place in the page.
     pub fn address(&mut self, offset: u64) -> Value {
-        let page = self.load_state(I64, PAGE);
-        let offset = self.k(offset as i64);
-        self.b.ins().iadd(page, offset)
+        let page = match self.local.page {
+            Some(page) => page,
+            None => {
+                let page = self.load_fixed(PAGE);
+                self.local.page = Some(page);
+                page
+            }
+        };
+        self.sum(page, offset as i64)
+    }
+
+    /// Takes instructions off the budget, or gives them back.
+    pub fn count(&mut self, retired: i64) {
+        let budget = self.b.use_var(self.env.budget);
+        let (base, was) = self.local.sums.get(&budget).copied().unwrap_or((budget, 0));
+        let left = self.sum(base, was - retired);
+        self.b.def_var(self.env.budget, left);
     }
 
     fn stub(&mut self, n: usize) -> Value {
@@ -385,7 +401,7 @@ impl<'a, 'f> Emit<'a, 'f> {
     /// Leaves if something calls the vCPU away, to go on at `to` later; instructions that are not retired are given back.
     pub fn poll(&mut self, to: u16, back: i64) {
         if !self.defers {
-            self.flush();
+            self.flush_registers();
         }
         self.b.ins().sequence_point();
         let word = self.load_fixed(vcpu::PENDING_OFFSET as i32);
@@ -415,16 +431,16 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// Leaves for what calls the vCPU away, or since the budget is used up.
     fn called_away(&mut self, to: u16, back: i64) {
-        let known = self.local.clone();
-        self.flush();
-        let nia = self.address(u64::from(to));
-        self.store_state(nia, NIA);
-        let mut budget = self.b.use_var(self.env.budget);
-        if back != 0 {
-            budget = self.b.ins().iadd_imm_s(budget, back);
-        }
-        self.b.ins().return_call(self.env.called_away, &[budget]);
-        self.local = known;
+        self.aside(|s| {
+            s.flush();
+            let nia = s.address(u64::from(to));
+            s.store_state(nia, NIA);
+            let mut budget = s.b.use_var(s.env.budget);
+            if back != 0 {
+                budget = s.b.ins().iadd_imm_s(budget, back);
+            }
+            s.b.ins().return_call(s.env.called_away, &[budget]);
+        });
     }
 
     /// Leaves if the budget is used up, or something calls the vCPU away, to go on at `to` later.
@@ -503,6 +519,26 @@ impl<'a, 'f> Emit<'a, 'f> {
         let budget = self.b.use_var(self.env.budget);
         let budget = self.b.ins().iadd(budget, back);
         self.b.def_var(self.env.budget, budget);
+    }
+
+    /// Conjunction or disjunction, whose neutral constant is `neutral`. `mr` is one, of a register and itself.
+    fn and_or(
+        &mut self,
+        a: Long,
+        b: Long,
+        neutral: u64,
+        fold: impl Fn(u64, u64) -> u64,
+        emit: impl Fn(&mut Self, Value, Value) -> Value,
+    ) -> Long {
+        match (a, b) {
+            (Long::K(x), Long::K(y)) => Long::K(fold(x, y)),
+            (v, Long::K(n)) | (Long::K(n), v) if n == neutral => v,
+            (Long::V(x), Long::V(y)) if x == y => a,
+            _ => {
+                let (a, b) = (self.value(a), self.value(b));
+                Long::V(emit(self, a, b))
+            }
+        }
     }
 
     fn int_of(bits: u32) -> Type {

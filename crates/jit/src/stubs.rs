@@ -79,7 +79,7 @@ const CFAR: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, cfar);
 const PAGE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, page);
 const KEY: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_key);
 const TABLE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_table);
-const HOST: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, host);
+const ADDEND: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, addend);
 const CIA: usize = offset_of!(Vcpu, cia);
 const INTERRUPTS: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, interrupts);
 const STAYED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stayed);
@@ -338,10 +338,10 @@ macro_rules! keeping_general {
                 $after,
                 "pop r11\npop r10\npop r9\npop r8\npop rdi\npop rsi\npop rdx\npop rcx\npop rax",
                 "ret",
-                "/* {stopped} {host} */",
+                "/* {stopped} {addend} */",
                 hook = sym hooks::$hook,
                 stopped = sym stopped,
-                host = const HOST,
+                addend = const ADDEND,
             )
         }
     };
@@ -373,8 +373,7 @@ unsafe extern "C" fn slow() {
         "pop r8",
         "pop rcx",
         "jne 2f",
-        "add rax, rdi",
-        "mov [r15 + {host}], rax",
+        "mov [r15 + {result}], rax",
         "pop rax",
         "ret",
         "2:",
@@ -386,7 +385,7 @@ unsafe extern "C" fn slow() {
         context = const offset_of!(Vcpu, data_context),
         read = const offset_of!(TlbEntry, read),
         addend = const offset_of!(TlbEntry, addend),
-        host = const HOST,
+        result = const ADDEND,
         missed = sym missed,
     )
 }
@@ -397,7 +396,8 @@ keeping_general!(
     missed,
     slow,
     "mov rcx, rdx\nmov rdx, rsi\nmov rsi, rdi",
-    "test rax, rax\njz {stopped}\nmov [r15 + {host}], rax"
+    // The effective address is the fifth of what was kept.
+    "test rax, rax\njz {stopped}\nsub rax, [rsp + 32]\nmov [r15 + {addend}], rax"
 );
 keeping_general!(settle, settle, "", "");
 

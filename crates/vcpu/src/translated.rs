@@ -53,8 +53,8 @@ pub struct Translated {
     /// Offset in the page of the branch that was taken last, which CFAR is to name; [`NOT_BRANCHED`] if CFAR is right as
     /// it stands in the state. See [`Vcpu::settle_cfar`].
     pub branched: i32,
-    /// Host address that a slow access leads to.
-    pub host: u64,
+    /// Where a slow access leads to: host address minus effective address.
+    pub addend: u64,
     /// Data of an access that is not one piece of RAM.
     pub bounce: [u64; 2],
     /// Keys of the jump cache as the vCPU stands, by bit 0 of the effective address: fetch context and mode.
@@ -90,7 +90,7 @@ impl Default for Translated {
             branched: NOT_BRANCHED,
             stack: 0,
             helpers: 0,
-            host: 0,
+            addend: 0,
             bounce: [0; 2],
             jump_key: [0; 2],
             jumps,

@@ -6,19 +6,41 @@ use crate::hooks;
 use crate::stubs::number;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types::I64};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types::I64};
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::{Fallible, Width};
 use vcpu::Vcpu;
 use vcpu::context::mode;
+
+/// What is looked up in the TLB.
+struct Look {
+    first: Value,
+    last: Value,
+    /// Displacement of `first` from the base.
+    from: i64,
+    /// Bytes.
+    span: i64,
+    store: bool,
+    /// It is the access and nothing else.
+    whole: bool,
+}
+
+impl Look {
+    /// What goes on behind the look-up gets: the addend of the access, and that of those ahead.
+    fn arguments(&self, addend: Value) -> Vec<BlockArg> {
+        vec![BlockArg::Value(addend); if self.whole { 1 } else { 2 }]
+    }
+}
+
 impl Emit<'_, '_> {
+    /// Makes an access beside the TLB. Returns the addend with which it is then made in the line.
     pub(super) fn slow_call(&mut self, ea: Value, size: u32, store: bool) -> Value {
         let access = hooks::access(size, store, self.at.offset, self.at.ahead);
         let access = self.b.ins().iconst(I64, access);
         let budget = self.b.use_var(self.env.budget);
         let stub = self.stub(if self.env.vectors { number::SLOW_VECTORS } else { number::SLOW });
         self.b.ins().call_indirect(self.env.signatures.slow, stub, &[ea, access, budget]);
-        self.load_state(I64, HOST)
+        self.load_state(I64, ADDEND)
     }
 
     /// Which of the two context ids an access is likely to have: quadrant 3 in privileged state.
@@ -81,141 +103,146 @@ impl Emit<'_, '_> {
         self.b.ins().brif(wrong, cold, &[], hot, &[]);
         self.b.seal_block(cold);
         self.b.seal_block(hot);
-        // Constants made in either are not known behind it.
-        let constants = self.local.constants.clone();
         self.b.switch_to_block(cold);
-        let [a, b, c] = operands;
-        let v = self.fallible_call(helper, a, b, c);
-        let v = self.value(v);
-        self.b.ins().jump(on, &[BlockArg::Value(v)]);
-        self.local.constants.clone_from(&constants);
+        self.aside(|s| {
+            let [a, b, c] = operands;
+            let v = s.fallible_call(helper, a, b, c);
+            let v = s.value(v);
+            s.b.ins().jump(on, &[BlockArg::Value(v)]);
+        });
         self.b.switch_to_block(hot);
-        let v = fast(self);
-        self.b.ins().jump(on, &[BlockArg::Value(v)]);
-        self.local.constants = constants;
+        self.aside(|s| {
+            let v = fast(s);
+            s.b.ins().jump(on, &[BlockArg::Value(v)]);
+        });
         self.b.seal_block(on);
         self.b.switch_to_block(on);
         Long::V(result)
     }
 
-    /// The known page in which an access lies, looked up if more accesses over the same base follow.
-    pub(super) fn page_of(&mut self, base: Value, low: i64, size: u32, store: bool) -> Option<Value> {
-        let high = low + i64::from(size);
-        let found =
-            self.local.pages.iter().find(|p| p.base == base && p.low <= low && high <= p.high && (p.store || !store));
-        if let Some(page) = found {
-            return Some(page.addend);
-        }
-        let ahead = self.ahead.take()?;
-        // `ahead` counts from the register, which is the base plus this.
-        let register = low - ahead.at;
-        let (from, to) = (register + ahead.low, register + ahead.high);
-        let (first, last) = (self.sum(base, from), self.sum(base, to - 1));
-        let addend = self.addend(first, last, ahead.store || store);
-        self.local.pages.push(Page { base, low: from, high: to, store: ahead.store || store, addend });
-        Some(addend)
-    }
-
-    /// Looks `first` up in the TLB, for bytes up to `last`. Returns the addend, or 0 if they are not there.
-    fn addend(&mut self, first: Value, last: Value, store: bool) -> Value {
-        let Some(guess) = self.guesses[usize::from(store)] else {
-            let (hit, addend) = self.look_up(first, last, store);
-            let none = self.k(0);
-            return self.b.ins().select(hit, addend, none);
-        };
-        let right = self.guess(first, guess);
-        let (wrong, on) = (self.b.create_block(), self.b.create_block());
-        let addend = self.b.append_block_param(on, I64);
-        self.b.set_cold_block(wrong);
-        let known = self.b.use_var(guess.addend);
-        self.b.ins().brif(right, on, &[BlockArg::Value(known)], wrong, &[]);
-        self.b.seal_block(wrong);
-        self.b.switch_to_block(wrong);
-        let constants = self.local.constants.clone();
-        let (hit, found) = self.guess_again(first, last, store, guess);
-        let none = self.k(0);
-        let found = self.b.ins().select(hit, found, none);
-        self.local.constants = constants;
-        self.b.ins().jump(on, &[BlockArg::Value(found)]);
-        self.b.seal_block(on);
-        self.b.switch_to_block(on);
-        addend
-    }
-
-    /// Whether `first` lies in the page of a guess.
-    fn guess(&mut self, first: Value, guess: Guess) -> Value {
+    /// Leaves the line for `wrong` unless an access lies in the page of a guess; then it goes on at `on`.
+    fn guess(&mut self, look: &Look, guess: Guess, on: Block) -> Block {
         let page = self.b.use_var(guess.page);
-        let limit = self.b.use_var(guess.limit);
-        let offset = self.b.ins().isub(first, page);
-        self.b.ins().icmp(IntCC::UnsignedLessThan, offset, limit)
+        let addend = self.b.use_var(guess.addend);
+        let wrong = self.b.create_block();
+        self.b.set_cold_block(wrong);
+        let mask = self.k(-4096);
+        let right = if look.whole {
+            // An aligned access: what is not is looked up.
+            let mask = self.k(-4096 | (look.span - 1));
+            let place = self.b.ins().band(look.first, mask);
+            self.b.ins().icmp(IntCC::Equal, place, page)
+        } else {
+            let [first, last] = [look.first, look.last].map(|end| {
+                let place = self.b.ins().band(end, mask);
+                self.b.ins().bxor(place, page)
+            });
+            let other = self.b.ins().bor(first, last);
+            let zero = self.k(0);
+            self.b.ins().icmp(IntCC::Equal, other, zero)
+        };
+        self.b.ins().brif(right, on, &look.arguments(addend), wrong, &[]);
+        self.b.seal_block(wrong);
+        wrong
     }
 
-    /// Looks up what a guess was wrong about, and makes it the guess if it is there.
-    fn guess_again(&mut self, first: Value, last: Value, store: bool, guess: Guess) -> (Value, Value) {
-        let (hit, addend) = self.look_up(first, last, store);
-        let (mask, room) = (self.k(-4096), self.k(guess.room));
-        let page = self.b.ins().band(first, mask);
-        for (variable, new) in [(guess.page, page), (guess.limit, room), (guess.addend, addend)] {
+    /// Makes what was looked up the guess, if it is there.
+    fn guess_again(&mut self, look: &Look, (hit, addend): (Value, Value), guess: Guess) {
+        let mask = self.k(-4096);
+        let page = self.b.ins().band(look.first, mask);
+        for (variable, new) in [(guess.page, page), (guess.addend, addend)] {
             let old = self.b.use_var(variable);
             let v = self.b.ins().select(hit, new, old);
             self.b.def_var(variable, v);
         }
-        (hit, addend)
     }
 
-    /// Host address of an access. `data`: what a store stores, for the slow path.
-    pub(super) fn host(&mut self, ea: Long, size: u32, data: Option<Value>) -> Value {
+    /// What is looked up for an access: with the accesses ahead over its base, if there are any.
+    fn look(&mut self, ea: Value, base: Value, displacement: i64, size: u32, store: bool) -> Look {
+        let size = i64::from(size);
+        match self.ahead.take().filter(|_| self.has(mode::SF)) {
+            None => {
+                let last = if size == 1 { ea } else { self.sum(base, displacement + size - 1) };
+                Look { first: ea, last, from: displacement, span: size, store, whole: true }
+            }
+            Some(ahead) => {
+                // `ahead` counts from the register, which is the base plus this.
+                let register = displacement - ahead.at;
+                let (from, to) = (register + ahead.low, register + ahead.high);
+                let (first, last) = (self.sum(base, from), self.sum(base, to - 1));
+                Look { first, last, from, span: to - from, store: store || ahead.store, whole: false }
+            }
+        }
+    }
+
+    /// Where an access is made: a host address, and a displacement from it. `data`: what a store stores, for the slow path.
+    pub(super) fn host(&mut self, ea: Long, size: u32, data: Option<Value>) -> (Value, i32) {
         if !self.defers {
-            self.flush();
+            self.flush_registers();
         }
         let ea = self.value(ea);
         let store = data.is_some();
-        let (base, displacement) = self.local.sums.get(&ea).copied().unwrap_or((ea, 0));
-        let known = if self.has(mode::SF) { self.page_of(base, displacement, size, store) } else { None };
+        let (mut base, mut displacement) = self.local.sums.get(&ea).copied().unwrap_or((ea, 0));
+        let end = displacement + i64::from(size);
+        let known = self.local.pages.iter();
+        let known =
+            known.copied().find(|p| p.base == base && p.low <= displacement && end <= p.high && (p.store || !store));
         let (cold, on) = (self.b.create_block(), self.b.create_block());
-        let host = self.b.append_block_param(on, I64);
         self.b.set_cold_block(cold);
+        let addend = self.b.append_block_param(on, I64);
         // Constants made out of the line are not known behind it.
         let mut constants = None;
-        let (found, addend) = match (known, self.guesses[usize::from(store)]) {
-            (Some(addend), _) => (addend, addend),
-            (None, guess) => {
-                let last = if size == 1 { ea } else { self.sum(base, displacement + i64::from(size) - 1) };
-                match guess {
-                    None => self.look_up(ea, last, store),
-                    Some(guess) => {
-                        let right = self.guess(ea, guess);
-                        let wrong = self.b.create_block();
-                        self.b.set_cold_block(wrong);
-                        let addend = self.b.use_var(guess.addend);
-                        let direct = self.b.ins().iadd(ea, addend);
-                        self.b.ins().brif(right, on, &[BlockArg::Value(direct)], wrong, &[]);
-                        self.b.seal_block(wrong);
-                        self.b.switch_to_block(wrong);
-                        constants = Some(self.local.constants.clone());
-                        self.guess_again(ea, last, store, guess)
-                    }
+        let look = match known {
+            Some(page) => {
+                self.b.ins().brif(page.addend, on, &[BlockArg::Value(page.addend)], cold, &[]);
+                None
+            }
+            None => {
+                let look = self.look(ea, base, displacement, size, store);
+                if !look.whole {
+                    let addend = self.b.append_block_param(on, I64);
+                    let (low, high) = (look.from, look.from + look.span);
+                    self.local.pages.push(Page { base, low, high, store: look.store, addend });
                 }
+                let guess = self.guesses[usize::from(look.store)];
+                if let Some(guess) = guess {
+                    let wrong = self.guess(&look, guess, on);
+                    self.b.switch_to_block(wrong);
+                    constants = Some(self.local.constants.clone());
+                }
+                let (hit, addend) = self.look_up(look.first, look.last, look.store);
+                if let Some(guess) = guess {
+                    self.guess_again(&look, (hit, addend), guess);
+                }
+                self.b.ins().brif(hit, on, &look.arguments(addend), cold, &[]);
+                Some(look)
             }
         };
-        let direct = self.b.ins().iadd(ea, addend);
-        self.b.ins().brif(found, on, &[BlockArg::Value(direct)], cold, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        if self.defers {
-            self.flush_aside();
+        let kept = constants.unwrap_or_else(|| self.local.constants.clone());
+        if self.is_dirty() {
+            // In the line that is still to be done.
+            self.aside(Self::flush);
         }
         if let Some(data) = data {
             self.store_state(data, BOUNCE);
         }
-        let slow = self.slow_call(ea, size, store);
-        if let Some(constants) = constants {
-            self.local.constants = constants;
+        // In the line it is not needed.
+        let address = if known.is_some() && displacement != 0 { self.b.ins().iadd_imm_s(base, displacement) } else { ea };
+        let slow = self.slow_call(address, size, store);
+        let mut arguments = vec![BlockArg::Value(slow)];
+        if look.is_some_and(|look| !look.whole) {
+            arguments.push(BlockArg::Value(self.k(0)));
         }
-        self.b.ins().jump(on, &[BlockArg::Value(slow)]);
+        self.local.constants = kept;
+        self.b.ins().jump(on, &arguments);
         self.b.seal_block(on);
         self.b.switch_to_block(on);
-        host
+        if i32::try_from(displacement).is_err() {
+            (base, displacement) = (ea, 0);
+        }
+        (self.b.ins().iadd(base, addend), displacement as i32)
     }
 
     /// What `bswap` left of a value of `width` at the high end.

@@ -86,8 +86,12 @@ impl Sem for Emit<'_, '_> {
     fn rems(&mut self, a: Long, b: Long) -> Long {
         self.divide(a, b, true, true)
     }
-    folded!(and, band, |x, y| x & y, u64::MAX);
-    folded!(or, bor, |x, y| x | y, 0);
+    fn and(&mut self, a: Long, b: Long) -> Long {
+        self.and_or(a, b, u64::MAX, |x, y| x & y, |s, a, b| s.b.ins().band(a, b))
+    }
+    fn or(&mut self, a: Long, b: Long) -> Long {
+        self.and_or(a, b, 0, |x, y| x | y, |s, a, b| s.b.ins().bor(a, b))
+    }
     folded!(xor, bxor, |x, y| x ^ y, 0);
     fn not(&mut self, a: Long) -> Long {
         match a {
@@ -421,14 +425,14 @@ impl Sem for Emit<'_, '_> {
     }
 
     fn load(&mut self, ea: Long, width: Width) -> R<Long> {
-        let host = self.host(ea, width.bytes(), None);
+        let (host, at) = self.host(ea, width.bytes(), None);
         let flags = self.env.guest;
         let ins = self.b.ins();
         let v = match width {
-            Width::Byte => ins.uload8(I64, flags, host, 0),
-            Width::Half => ins.uload16(I64, flags, host, 0),
-            Width::Word => ins.uload32(flags, host, 0),
-            Width::Double => ins.load(I64, flags, host, 0),
+            Width::Byte => ins.uload8(I64, flags, host, at),
+            Width::Half => ins.uload16(I64, flags, host, at),
+            Width::Word => ins.uload32(flags, host, at),
+            Width::Double => ins.load(I64, flags, host, at),
         };
         if !self.swapped() || width == Width::Byte {
             return Ok(Long::V(v));
@@ -447,26 +451,26 @@ impl Sem for Emit<'_, '_> {
                 v = self.down(v, width);
             }
         }
-        let host = self.host(ea, width.bytes(), Some(v));
+        let (host, at) = self.host(ea, width.bytes(), Some(v));
         let flags = self.env.guest;
         let ins = self.b.ins();
         match width {
-            Width::Byte => ins.istore8(flags, v, host, 0),
-            Width::Half => ins.istore16(flags, v, host, 0),
-            Width::Word => ins.istore32(flags, v, host, 0),
-            Width::Double => ins.store(flags, v, host, 0),
+            Width::Byte => ins.istore8(flags, v, host, at),
+            Width::Half => ins.istore16(flags, v, host, at),
+            Width::Word => ins.istore32(flags, v, host, at),
+            Width::Double => ins.store(flags, v, host, at),
         };
         Ok(())
     }
     fn load_quad(&mut self, ea: Long) -> R<Value> {
-        let host = self.host(ea, 16, None);
-        let v = self.b.ins().load(I8X16, self.env.guest, host, 0);
+        let (host, at) = self.host(ea, 16, None);
+        let v = self.b.ins().load(I8X16, self.env.guest, host, at);
         Ok(if self.swapped() { self.vec_op(VecOp::ReverseBytes(Lane::Q), v, v) } else { v })
     }
     fn store_quad(&mut self, ea: Long, v: Value) -> R {
         let v = if self.swapped() { self.vec_op(VecOp::ReverseBytes(Lane::Q), v, v) } else { v };
-        let host = self.host(ea, 16, Some(v));
-        self.b.ins().store(self.env.guest, v, host, 0);
+        let (host, at) = self.host(ea, 16, Some(v));
+        self.b.ins().store(self.env.guest, v, host, at);
         Ok(())
     }
     fn probe(&mut self, ea: Long, bytes: u64, store: bool) -> R {
@@ -575,7 +579,7 @@ impl Sem for Emit<'_, '_> {
             c => c,
         };
         if !self.defers {
-            self.flush();
+            self.flush_registers();
         }
         let c = self.truth(c);
         let (cold, on) = (self.b.create_block(), self.b.create_block());
@@ -583,11 +587,10 @@ impl Sem for Emit<'_, '_> {
         self.b.ins().brif(c, cold, &[], on, &[]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        // What is made there is not known behind it.
-        let known = self.local.clone();
-        self.flush();
-        self.fallible_call(hooks::program, Long::K(cause), Long::K(0), Long::K(0));
-        self.local = known;
+        self.aside(|s| {
+            s.flush();
+            s.fallible_call(hooks::program, Long::K(cause), Long::K(0), Long::K(0));
+        });
         self.b.ins().jump(on, &[]);
         self.b.seal_block(on);
         self.b.switch_to_block(on);

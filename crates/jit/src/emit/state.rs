@@ -13,6 +13,19 @@ use vcpu::translated::{COMPARED, COMPARED_UNSIGNED, Compared};
 impl Emit<'_, '_> {
     /// Stores what is not stored yet: the state in memory is current then.
     pub fn flush(&mut self) {
+        self.flush_registers();
+        self.flush_others();
+    }
+
+    /// Whether [`Emit::flush`] would store anything.
+    pub(super) fn is_dirty(&self) -> bool {
+        let local = &self.local;
+        let compared = |c: &Cr| matches!(c, Cr::Compare { stored: false, .. } | Cr::Field { stored: false, .. });
+        local.dirty != 0 || local.ctr_dirty || local.lr_dirty || local.xer_dirty.contains(&true) || local.cr.iter().any(compared)
+    }
+
+    /// Stores the general registers and CTR.
+    pub fn flush_registers(&mut self) {
         while self.local.dirty != 0 {
             let n = self.local.dirty.trailing_zeros() as usize;
             self.local.dirty &= self.local.dirty - 1;
@@ -25,10 +38,9 @@ impl Emit<'_, '_> {
             let v = self.value(v);
             self.store_state(v, CTR);
         }
-        self.flush_others();
     }
 
-    /// Stores what no variable holds.
+    /// Stores LR, XER and CR.
     pub fn flush_others(&mut self) {
         if std::mem::take(&mut self.local.lr_dirty)
             && let Some(lr) = self.local.lr
@@ -72,11 +84,12 @@ impl Emit<'_, '_> {
         self.local.ctr_dirty = dirty.ctr;
     }
 
-    /// Stores in a cold path what is not stored yet; on the way around it that is still to be done.
-    pub(super) fn flush_aside(&mut self) {
+    /// Translates what is beside the line: nothing that is made there is known behind it.
+    pub(super) fn aside<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
         let known = self.local.clone();
-        self.flush();
+        let r = f(self);
         self.local = known;
+        r
     }
 
     /// A helper may have changed everything but general registers, LR and CTR.
@@ -99,14 +112,12 @@ impl Emit<'_, '_> {
         self.b.ins().brif(kept, cold, &[], on, &[BlockArg::Value(field)]);
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
-        // What is made there is not known behind it.
-        let (constants, so) = (self.local.constants.clone(), self.local.xer[XerBit::So as usize]);
-        let field = self.made_canonical(n, field);
-        let byte = self.b.ins().ireduce(I8, field);
-        self.store_state(byte, CRF + n as i32);
-        self.local.constants = constants;
-        self.local.xer[XerBit::So as usize] = so;
-        self.b.ins().jump(on, &[BlockArg::Value(field)]);
+        self.aside(|s| {
+            let field = s.made_canonical(n, field);
+            let byte = s.b.ins().ireduce(I8, field);
+            s.store_state(byte, CRF + n as i32);
+            s.b.ins().jump(on, &[BlockArg::Value(field)]);
+        });
         self.b.seal_block(on);
         self.b.switch_to_block(on);
         self.local.cr[n] = Cr::Field { v: settled, stored: true };
