@@ -501,8 +501,7 @@ fn environment(
         signatures: Signatures {
             helper: signature(b, CallConv::SystemV, 4, 1),
             fallible: signature(b, CallConv::SystemV, 5, 0),
-            slow: signature(b, CallConv::PreserveAll, 3, 0),
-            settle: signature(b, CallConv::PreserveAll, 0, 0),
+            kept: signature(b, CallConv::PreserveAll, 0, 0),
         },
     }
 }

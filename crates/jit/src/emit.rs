@@ -154,10 +154,8 @@ pub struct Signatures {
     pub helper: SigRef,
     /// (vCPU, a, b, c, helper).
     pub fallible: SigRef,
-    /// (address, description, budget), keeps all registers.
-    pub slow: SigRef,
     /// (), keeps all registers.
-    pub settle: SigRef,
+    pub kept: SigRef,
 }
 
 /// Alias regions of a function: state, TLB, guest storage, mailbox.

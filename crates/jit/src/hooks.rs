@@ -15,18 +15,23 @@ const STOPPED: u32 = 2;
 
 /// How an access is described in one number: size in bytes, store, offset of the instruction in its page, and how many
 /// instructions of its block were counted but are not retired, itself included.
-pub const fn access(size: u32, store: bool, offset: u16, ahead: u32) -> i64 {
-    size as i64 | (store as i64) << 8 | (offset as i64) << 16 | (ahead as i64) << 32
+pub const fn access(size: u32, store: bool, offset: u16, ahead: u32) -> u32 {
+    assert!(size < 1 << 7 && offset < 1 << 12 && ahead < 1 << 12, "no region has such an access");
+    size | (store as u32) << 7 | (offset as u32) << 8 | ahead << 20
 }
 
-/// A memory access beside the TLB, of the data in `bounce` if it is a store. Returns the host address at which the
-/// access is to be made: RAM, or a place that holds the data (or takes what was stored already). 0: an interrupt.
-pub extern "C" fn slow(v: &mut Vcpu, ea: u64, access: u64, budget: i64) -> u64 {
-    let (size, store) = (access as u32 & 0xFF, access >> 8 & 1 != 0);
-    v.cia = v.translated.page + (access >> 16 & 0xFFF);
-    v.ahead = (access >> 32) as i64;
-    v.budget = budget;
-    v.slow_access(ea, size, store).map_or(0, |host| host as u64)
+/// The memory access beside the TLB that [`vcpu::translated::Translated`] describes, of the data in `bounce` if it is a
+/// store. Settles where it is to be made: in RAM, or in a place that holds the data (or takes what was stored already).
+/// False: an interrupt.
+pub extern "C" fn slow(v: &mut Vcpu) -> bool {
+    let (ea, access) = (v.translated.ea, v.translated.access);
+    let (size, store) = (access & 0x7F, access >> 7 & 1 != 0);
+    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFF);
+    v.ahead = i64::from(access >> 20);
+    let Ok(host) = v.slow_access(ea, size, store) else { return false };
+    v.ahead = 0;
+    v.translated.addend = (host as u64).wrapping_sub(ea);
+    true
 }
 
 /// Makes the condition register canonical.

@@ -29,7 +29,7 @@ pub mod number {
     pub const UNLINKED: usize = 2;
     /// Runs a helper that changes NIA or MSR (operands, then its address), and goes on at NIA.
     pub const CONTEXT: usize = 3;
-    /// A memory access beside the TLB: (address, description, budget). Keeps all general registers.
+    /// A memory access beside the TLB, as [`Translated`] describes it. Keeps all general registers.
     pub const SLOW: usize = 4;
     /// As [`SLOW`]; keeps vector registers too.
     pub const SLOW_VECTORS: usize = 5;
@@ -71,19 +71,19 @@ pub const fn stub_offset(n: usize) -> i32 {
     (offset_of!(Vcpu, translated) + offset_of!(Translated, stubs) + 8 * n) as i32
 }
 
-const STACK: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stack);
+const TRANSLATED: usize = offset_of!(Vcpu, translated);
+const STACK: usize = TRANSLATED + offset_of!(Translated, stack);
 const BUDGET: usize = offset_of!(Vcpu, budget);
 const NIA: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, nia);
-const BRANCHED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, branched);
+const BRANCHED: usize = TRANSLATED + offset_of!(Translated, branched);
 const CFAR: usize = offset_of!(Vcpu, state) + offset_of!(cpu::State, cfar);
-const PAGE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, page);
-const KEY: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_key);
-const TABLE: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, jump_table);
-const ADDEND: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, addend);
+const PAGE: usize = TRANSLATED + offset_of!(Translated, page);
+const KEY: usize = TRANSLATED + offset_of!(Translated, jump_key);
+const TABLE: usize = TRANSLATED + offset_of!(Translated, jump_table);
 const CIA: usize = offset_of!(Vcpu, cia);
-const INTERRUPTS: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, interrupts);
-const STAYED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, stayed);
-const GENERATED: usize = offset_of!(Vcpu, translated) + offset_of!(Translated, generated);
+const INTERRUPTS: usize = TRANSLATED + offset_of!(Translated, interrupts);
+const STAYED: usize = TRANSLATED + offset_of!(Translated, stayed);
+const GENERATED: usize = TRANSLATED + offset_of!(Translated, generated);
 
 /// Runs generated code at `code` until it leaves.
 ///
@@ -324,24 +324,21 @@ unsafe extern "C" fn try_helper() {
     )
 }
 
-/// A stub that calls a hook with the general registers saved around it. `$before` readies its operands but the first,
-/// `$after` looks at what it returned.
+/// A stub that calls a hook with the general registers saved around it. `$after` looks at what it returned.
 macro_rules! keeping_general {
-    ($name:ident, $hook:ident, $before:literal, $after:literal) => {
+    ($name:ident, $hook:ident, $after:literal) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 "push rax\npush rcx\npush rdx\npush rsi\npush rdi\npush r8\npush r9\npush r10\npush r11",
-                $before,
                 "mov rdi, r15",
                 "call {hook}",
                 $after,
                 "pop r11\npop r10\npop r9\npop r8\npop rdi\npop rsi\npop rdx\npop rcx\npop rax",
                 "ret",
-                "/* {stopped} {addend} */",
+                "/* {stopped} */",
                 hook = sym hooks::$hook,
                 stopped = sym stopped,
-                addend = const ADDEND,
             )
         }
     };
@@ -354,52 +351,55 @@ unsafe extern "C" fn slow() {
     core::arch::naked_asm!(
         "push rax",
         "push rcx",
-        "push r8",
-        "mov rax, rdi",
-        "mov r8, rdi",
-        "shr rax, 63",
-        "shr r8, {shift}",
-        "movzx ecx, sil",
-        "and r8d, {mask}",
-        "lea rcx, [rdi + rcx - 1]",
-        "add r8, [r15 + rax * 8 + {entries}]",
+        "push rdx",
+        "mov rdx, [r15 + {ea}]",
+        "movzx ecx, byte ptr [r15 + {access}]",
+        "mov eax, ecx",
+        "and ecx, 0x7f",
+        "shr eax, 7",
+        "lea rcx, [rdx + rcx - 1]",
         "and rcx, -4096",
-        "or rcx, [r15 + rax * 8 + {context}]",
-        "mov eax, esi",
-        "shr eax, 8",
-        "and eax, 1",
-        "cmp rcx, [r8 + rax * 8 + {read}]",
-        "mov rax, [r8 + {addend}]",
-        "pop r8",
+        "bt rdx, 63",
+        "jc 3f",
+        "or rcx, [r15 + {context}]",
+        "shr rdx, {shift}",
+        "and edx, {mask}",
+        "add rdx, [r15 + {entries}]",
+        "2:",
+        "cmp rcx, [rdx + rax * 8 + {read}]",
+        "mov rax, [rdx + {addend}]",
+        "pop rdx",
         "pop rcx",
-        "jne 2f",
+        "jne 4f",
         "mov [r15 + {result}], rax",
         "pop rax",
         "ret",
-        "2:",
+        "3:",
+        "or rcx, [r15 + {context} + 8]",
+        "shr rdx, {shift}",
+        "and edx, {mask}",
+        "add rdx, [r15 + {entries} + 8]",
+        "jmp 2b",
+        "4:",
         "pop rax",
         "jmp {missed}",
+        ea = const TRANSLATED + offset_of!(Translated, ea),
+        access = const TRANSLATED + offset_of!(Translated, access),
         shift = const OFFSET_SHIFT,
         mask = const OFFSET_MASK,
         entries = const offset_of!(Vcpu, data_entries),
         context = const offset_of!(Vcpu, data_context),
         read = const offset_of!(TlbEntry, read),
         addend = const offset_of!(TlbEntry, addend),
-        result = const ADDEND,
+        result = const TRANSLATED + offset_of!(Translated, addend),
         missed = sym missed,
     )
 }
 const _: () = assert!(offset_of!(TlbEntry, write) == offset_of!(TlbEntry, read) + 8);
-const _: () = assert!(hooks::access(0, true, 0, 0) == 1 << 8);
+const _: () = assert!(hooks::access(0x7F, true, 0, 0) == 0xFF);
 
-keeping_general!(
-    missed,
-    slow,
-    "mov rcx, rdx\nmov rdx, rsi\nmov rsi, rdi",
-    // The effective address is the fifth of what was kept.
-    "test rax, rax\njz {stopped}\nsub rax, [rsp + 32]\nmov [r15 + {addend}], rax"
-);
-keeping_general!(settle, settle, "", "");
+keeping_general!(missed, slow, "test al, al\njz {stopped}");
+keeping_general!(settle, settle, "");
 
 /// Calls `inner` with the vector registers saved around it.
 macro_rules! keeping_vectors {

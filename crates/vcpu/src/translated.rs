@@ -55,6 +55,10 @@ pub struct Translated {
     pub branched: i32,
     /// Where a slow access leads to: host address minus effective address.
     pub addend: u64,
+    /// Effective address of a slow access.
+    pub ea: u64,
+    /// What a slow access is: see `jit::hooks::access`.
+    pub access: u32,
     /// Data of an access that is not one piece of RAM.
     pub bounce: [u64; 2],
     /// Keys of the jump cache as the vCPU stands, by bit 0 of the effective address: fetch context and mode.
@@ -91,6 +95,8 @@ impl Default for Translated {
             stack: 0,
             helpers: 0,
             addend: 0,
+            ea: 0,
+            access: 0,
             bounce: [0; 2],
             jump_key: [0; 2],
             jumps,

@@ -6,7 +6,7 @@ use crate::hooks;
 use crate::stubs::number;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types::I64};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types::{I32, I64}};
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::{Fallible, Width};
 use vcpu::Vcpu;
@@ -35,11 +35,15 @@ impl Look {
 impl Emit<'_, '_> {
     /// Makes an access beside the TLB. Returns the addend with which it is then made in the line.
     pub(super) fn slow_call(&mut self, ea: Value, size: u32, store: bool) -> Value {
+        // In memory, not in registers of the call: those would be kept free for it in the line too.
+        self.store_state(ea, EA);
         let access = hooks::access(size, store, self.at.offset, self.at.ahead);
-        let access = self.b.ins().iconst(I64, access);
+        let access = self.b.ins().iconst(I32, i64::from(access));
+        self.store_state(access, ACCESS);
         let budget = self.b.use_var(self.env.budget);
+        self.store_state(budget, BUDGET);
         let stub = self.stub(if self.env.vectors { number::SLOW_VECTORS } else { number::SLOW });
-        self.b.ins().call_indirect(self.env.signatures.slow, stub, &[ea, access, budget]);
+        self.b.ins().call_indirect(self.env.signatures.kept, stub, &[]);
         self.load_state(I64, ADDEND)
     }
 

@@ -35,6 +35,8 @@ pub(super) const fn translated(offset: usize) -> i32 {
 /// Offset of the page's effective address.
 pub const PAGE: i32 = translated(offset_of!(Translated, page));
 pub(super) const ADDEND: i32 = translated(offset_of!(Translated, addend));
+pub(super) const EA: i32 = translated(offset_of!(Translated, ea));
+pub(super) const ACCESS: i32 = translated(offset_of!(Translated, access));
 pub(super) const BOUNCE: i32 = translated(offset_of!(Translated, bounce));
 pub(super) const HELPERS: i32 = translated(offset_of!(Translated, helpers));
 pub(super) const COMPARED_AT: usize = offset_of!(Translated, compared);

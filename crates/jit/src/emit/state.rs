@@ -151,7 +151,7 @@ impl Emit<'_, '_> {
 
     pub(super) fn call_settle(&mut self) {
         let stub = self.stub(if self.env.vectors { number::SETTLE_VECTORS } else { number::SETTLE });
-        self.b.ins().call_indirect(self.env.signatures.settle, stub, &[]);
+        self.b.ins().call_indirect(self.env.signatures.kept, stub, &[]);
     }
 
     /// The four bits of a field, as I64.
