@@ -58,8 +58,6 @@ pub struct Builder<'a, 'f> {
     links: HashMap<(u32, u32), FuncRef>,
     /// Pages that the accesses of innermost loops go to, by the number of the loop and by whether they store.
     guesses: BTreeMap<(usize, Stream, bool), Guess>,
-    /// Blocks that were translated, or are now: a way that leads to one of them may close a loop.
-    begun: HashSet<u16>,
     env: Env,
 }
 
@@ -84,7 +82,6 @@ impl<'a, 'f> Builder<'a, 'f> {
             known: HashMap::new(),
             links,
             guesses: BTreeMap::new(),
-            begun: HashSet::new(),
             env,
         }
     }
@@ -200,19 +197,17 @@ impl<'a, 'f> Builder<'a, 'f> {
             self.b.ins().return_call(f, &[budget, address]);
             return;
         }
+        // What comes back, through this region or others, goes backward somewhere.
+        if to <= last {
+            self.emit(from, local.clone()).poll_budget(to);
+        }
         if self.blocks.contains_key(&to) {
-            if self.begun.contains(&to) {
-                self.emit(from, local).poll_budget(to);
-            } else if self.inherits(to) {
+            if self.inherits(to) {
                 self.known.insert(to, local);
             }
             let block = self.way(Some(from), to);
             self.b.ins().jump(block, &[]);
             return;
-        }
-        // Regions may lead to each other, and come back.
-        if to <= last {
-            self.emit(from, local).poll_budget(to);
         }
         let budget = self.b.use_var(self.env.budget);
         let f = self.function(PLACES, u32::from(to), 1);
@@ -280,7 +275,6 @@ impl<'a, 'f> Builder<'a, 'f> {
     fn block(&mut self, offset: u16) -> Result<(), CompileError> {
         let region = self.region;
         let block = &region.blocks[&offset];
-        self.begun.insert(offset);
         self.b.switch_to_block(self.blocks[&offset]);
         let local = match self.known.remove(&offset) {
             Some(local) => local,
@@ -417,9 +411,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         let local = e.local;
         if let Some(c) = condition {
             let taken = self.b.create_block();
-            let direct = self.blocks.contains_key(&next)
-                && !self.begun.contains(&next)
-                && self.settled(offset, next) != Settled::All;
+            let direct = self.blocks.contains_key(&next) && self.settled(offset, next) != Settled::All;
             if direct {
                 if self.inherits(next) {
                     self.known.insert(next, local.clone());

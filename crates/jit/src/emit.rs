@@ -190,8 +190,8 @@ pub struct Guess {
     pub addend: Variable,
 }
 
-/// No page's effective address.
-pub const NO_PAGE: i64 = 1;
+/// No page's effective address, nor one with the low bits that an access that is not aligned leaves.
+pub const NO_PAGE: i64 = 0x800;
 
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
 #[derive(Debug, Clone, Copy)]

@@ -290,6 +290,15 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
         }
         words.push(raw as u32);
     }
+    // Sometimes it ends in a loop along the data, page after page.
+    let along = r.one_in(3);
+    if along {
+        let base = r.pick(&BASES) as u64;
+        let step = r.pick(&[1i64, 4, 8, 8, 16, -8, 128, 520]);
+        words.push((14 << 26 | base << 21 | base << 16 | step as u64 & 0xFFFF) as u32);
+        let back = -4 * (r.below(12.min(words.len() as u64)) as i64 + 1);
+        words.push((16 << 26 | 16 << 21 | back as u64 & 0xFFFC) as u32);
+    }
     // Sometimes a page ends within it.
     let offset = if r.one_in(4) { 0x1000 - 4 * r.below(len + 1).min(64) } else { 4 * r.below(512) };
     // Before 3.0 there are no radix tables.
@@ -333,7 +342,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
         s.gpr[target as usize] = code_at + 4 * r.below(len + 1);
     }
     s.lr = code_at + 4 * r.below(len + 1);
-    s.ctr = if r.one_in(4) { code_at + 4 * r.below(len + 1) } else { r.below(12) };
+    s.ctr = if r.one_in(4) { code_at + 4 * r.below(len + 1) } else { r.below(if along { 90 } else { 12 }) };
     s.spr.tar = code_at + 4 * r.below(len + 1);
     s.set_cr(r.next() as u32);
     s.set_xer(r.next() & if level >= IsaLevel::V3_0 { 0xE00C_007F } else { 0xE000_007F });
