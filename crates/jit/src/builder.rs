@@ -3,13 +3,13 @@
 use crate::ahead::accesses_ahead;
 use crate::blob::PAGE;
 use crate::compile::CompileError;
+use crate::dispatch;
 use crate::emit::{At, BRANCHED, CFAR, CTR, Context, Emit, Env, Guess, Jump, Local, Long, NIA, Signatures, Skip};
 use crate::emit::{NO_PAGE, flags, gpr_offset};
 use crate::finish::{PLACES, STUBS};
 use crate::loops::{Loops, Stream, stream};
 use crate::region::{Block, End, Place, Region, Source};
 use crate::stubs::number;
-use crate::dispatch;
 use cranelift_codegen::ir;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{

@@ -128,4 +128,3 @@ impl Compiler {
         Builder::new(b, source, region).build(self.isa.frontend_config())
     }
 }
-

@@ -105,4 +105,3 @@ pub fn finish(
     code.resize(code.len().next_multiple_of(CODE_ALIGN), 0xCC);
     Ok(Blob { key: source.key, code, entry, links, spans: region.spans(), instructions: region.instructions })
 }
-

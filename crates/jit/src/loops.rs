@@ -215,7 +215,11 @@ fn streams<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> BTreeSet<Stre
             match stream(p) {
                 Some(s) => {
                     // An updated base is a sum, and no better than what is added. A store to its own base counts as a load.
-                    let updated = if s.ra != NO_REGISTER && i64::from(s.ra) != Any(p.insn.raw).rt() as i64 { 1 << s.ra } else { 0 };
+                    let updated = if s.ra != NO_REGISTER && i64::from(s.ra) != Any(p.insn.raw).rt() as i64 {
+                        1 << s.ra
+                    } else {
+                        0
+                    };
                     loaded |= e.gpr_written & !updated;
                     if s.registers() & loaded != 0 {
                         loaded |= e.gpr_written;

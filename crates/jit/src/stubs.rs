@@ -9,8 +9,8 @@ use crate::deliver::Deliver;
 use crate::hooks;
 use core::mem::offset_of;
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
-use vcpu::{PENDING_OFFSET, Vcpu};
 use vcpu::translated::{JUMPS, Jump, NOT_BRANCHED, Translated};
+use vcpu::{PENDING_OFFSET, Vcpu};
 
 /// Bytes of stack that a region may use for spilled values.
 pub const FRAME: u32 = 4096;

@@ -256,7 +256,8 @@ impl Tlb {
     /// Enters a translation of instruction fetches.
     pub fn fill_fetch(&mut self, ea: u64, context: u64, real: u64) {
         self.stats.fills += 1;
-        self.fetch[fetch_index(ea >> PAGE_SHIFT, context)] = FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
+        self.fetch[fetch_index(ea >> PAGE_SHIFT, context)] =
+            FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
     }
 
     /// Empties both TLBs and forgets all context ids.

@@ -6,7 +6,10 @@ use crate::hooks;
 use crate::stubs::number;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types::{I32, I64}};
+use cranelift_codegen::ir::{
+    Block, BlockArg, InstBuilder, Value,
+    types::{I32, I64},
+};
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::{Fallible, Width};
 use vcpu::Vcpu;
@@ -233,7 +236,8 @@ impl Emit<'_, '_> {
             self.store_state(data, BOUNCE);
         }
         // In the line it is not needed.
-        let address = if known.is_some() && displacement != 0 { self.b.ins().iadd_imm_s(base, displacement) } else { ea };
+        let address =
+            if known.is_some() && displacement != 0 { self.b.ins().iadd_imm_s(base, displacement) } else { ea };
         let slow = self.slow_call(address, size, store);
         let mut arguments = vec![BlockArg::Value(slow)];
         if look.is_some_and(|look| !look.whole) {

@@ -21,7 +21,11 @@ impl Emit<'_, '_> {
     pub(super) fn is_dirty(&self) -> bool {
         let local = &self.local;
         let compared = |c: &Cr| matches!(c, Cr::Compare { stored: false, .. } | Cr::Field { stored: false, .. });
-        local.dirty != 0 || local.ctr_dirty || local.lr_dirty || local.xer_dirty.contains(&true) || local.cr.iter().any(compared)
+        local.dirty != 0
+            || local.ctr_dirty
+            || local.lr_dirty
+            || local.xer_dirty.contains(&true)
+            || local.cr.iter().any(compared)
     }
 
     /// Stores the general registers and CTR.
