@@ -137,7 +137,7 @@ fn segments_that_change_are_followed() {
                 let slot = random() as usize % SLB_ENTRIES;
                 let esid = (slot as u64 % 4) << 28 | (slot as u64 & 4) << 61 | VALID;
                 let entry = SlbEntry { esid, vsid: (random() % 200) << 12 };
-                v.state.slb[slot & 7] = if random() % 4 == 0 { SlbEntry::default() } else { entry };
+                v.state.slb[slot & 7] = if random().is_multiple_of(4) { SlbEntry::default() } else { entry };
                 v.segments_changed(slot >> 2 & 1);
                 changes += 1;
             }
