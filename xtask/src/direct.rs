@@ -46,7 +46,6 @@ pub fn under_qemu(mut boot: Boot, tree: &Path, directory: &Path) -> Result<Comma
         .with_context(|| format!("cannot write {}", rtas.display()))?;
 
     boot.emulator = Emulator::Qemu;
-    boot.machine.push("ic-mode=xics".to_owned());
     boot.options.extend(["-bios".to_owned(), stub.display().to_string()]);
     let loads = [(tree, tree_at), (&rtas, places.rtas), (&boot.guest.initrd, places.initrd.start)];
     for (file, address) in loads {

@@ -2,6 +2,7 @@
 
 use crate::values::{hint, key_values, number, switch};
 use anyhow::{Context as _, Result, bail, ensure};
+use devices::InterruptMode;
 use hypervisor::capability::{CAPABILITIES, IsaLevel, Kind};
 use machine::Mmu;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct MachineOption {
     pub compat: Option<IsaLevel>,
     /// `mmu`.
     pub mmu: Option<Mmu>,
+    /// `ic-mode`.
+    pub interrupt_mode: InterruptMode,
     /// `kernel-addr`.
     pub kernel_address: Option<u64>,
     /// `dumpdtb`.
@@ -74,7 +77,7 @@ static PROPERTIES: &[Row] = &[
     row("max-cpu-compat", "power8|power9|power10", Property::Compat, "the latest processor that the guest is told of"),
     row("mmu", "radix|hash", Property::Mmu, "how the guest translates; default as processor and disable_radix of -append say"),
     row("resize-hpt", "enabled", Property::ResizeHpt, "the guest may resize its hash table"),
-    row("ic-mode", "xics|dual", Property::InterruptMode, "interrupt controller; XICS in either case"),
+    row("ic-mode", "xics|xive|dual", Property::InterruptMode, "interrupt controllers; default dual: XIVE where the guest can"),
     row("x-vof", "on|off", Property::Vof, "accepted: kernels are entered directly in either case"),
     row("dumpdtb", "file", Property::DumpTree, "writes the device tree and ends"),
     row("accel", "name", Property::Accel, "as -accel"),
@@ -148,9 +151,10 @@ impl MachineOption {
                 _ => bail!("'{value}' is none of enabled, disabled, required, default"),
             },
             Property::InterruptMode => match value.as_str() {
-                "xics" | "dual" => {}
-                "xive" => bail!("xive: XIVE is not emulated yet; use ic-mode=xics"),
-                _ => bail!("unknown interrupt controller '{value}'; known are xics, dual"),
+                "xics" => self.interrupt_mode = InterruptMode::Xics,
+                "xive" => self.interrupt_mode = InterruptMode::Xive,
+                "dual" => self.interrupt_mode = InterruptMode::Dual,
+                _ => bail!("unknown interrupt controller '{value}'; known are xics, xive, dual"),
             },
             Property::Vof => {
                 if switch(&value)? {
@@ -271,8 +275,7 @@ mod tests {
             ("pseries,x-vof=maybe", &["x-vof", "maybe", "neither"]),
             ("pseries,kernel-adr=1", &["kernel-adr", "did you mean 'kernel-addr'"]),
             ("pseries,kernel-addr=low", &["kernel-addr", "'low' is not a number"]),
-            ("pseries,ic-mode=xive", &["XIVE is not emulated yet"]),
-            ("pseries,ic-mode=apic", &["apic"]),
+            ("pseries,ic-mode=apic", &["apic", "known are xics, xive, dual"]),
             ("pseries,mmu=segments", &["segments", "radix, hash"]),
             ("pseries,resize-hpt=maybe", &["resize-hpt", "maybe"]),
             ("pseries,max-cpu-compat=power99", &["power99", "known are"]),

@@ -167,6 +167,7 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         max_vcpus: count(settings.topology.max_vcpus),
         capabilities,
         mmu: settings.machine.mmu,
+        interrupt_mode: settings.machine.interrupt_mode,
         kernel,
         kernel_address: settings.machine.kernel_address.unwrap_or(machine::loader::DEFAULT_KERNEL_ADDRESS),
         initrd: settings.initrd.clone(),

@@ -169,6 +169,8 @@ pub mod dsisr {
     pub const NO_TRANSLATION: u32 = 0x4000_0000;
     /// Protection.
     pub const PROTECTION: u32 = 0x0800_0000;
+    /// `larx`, `stcx.` and the like of storage that is not cached.
+    pub const NOT_CACHED: u32 = 0x0400_0000;
     /// The access was a store.
     pub const STORE: u32 = 0x0200_0000;
     /// A data address watchpoint matched.

@@ -8,7 +8,8 @@
 //! source after both locks are free. Nothing is lost on the way: a source is marked as waiting *before* it is offered to
 //! the ICP, and whoever relaxes a CPPR looks at the waiting sources *afterwards*.
 
-use crate::lock;
+use crate::interrupts::{InterruptError, Servers, check_source};
+use crate::{SourceKind, lock};
 use platform::papr::{HcallStatus, RtasStatus, opcode::*, token::*};
 use platform::{
     ExternalInterruptLines, Hcall, HcallArgs, HcallContext, InterruptController, PaprDevice, RtasCall, RtasFunction,
@@ -16,7 +17,6 @@ use platform::{
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use thiserror::Error;
 
 /// XISR of an inter-processor interrupt.
 const XISR_IPI: u32 = 2;
@@ -26,33 +26,6 @@ const XISR_NONE: u32 = 0;
 const PRIORITY_OFF: u8 = 0xff;
 /// XISR is the low three bytes of XIRR, CPPR the high one.
 const XISR_MASK: u32 = 0x00ff_ffff;
-
-/// Whether a source has a level or sends messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Presented until it is deasserted: again after each EOI.
-    Level,
-    /// Presented once for each pulse (several pulses before it is presented are one).
-    Message,
-}
-
-/// Why an interrupt controller could not be built.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum XicsError {
-    /// Two ICPs with one number.
-    #[error("interrupt server {0} is given twice: each vCPU needs a number of its own")]
-    DoubleServer(u32),
-    /// A source where no sources are.
-    #[error("interrupt source {xisr:#x} is outside of {first:#x} to {last:#x}")]
-    NoSuchSource {
-        /// Number asked for.
-        xisr: u32,
-        /// First number.
-        first: u32,
-        /// Last number.
-        last: u32,
-    },
-}
 
 /// A source.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +133,7 @@ impl Icp {
 /// The interrupt controller of a partition.
 pub struct Xics {
     /// Server number of each vCPU.
-    servers: Vec<u32>,
+    servers: Servers,
     icps: Vec<Mutex<Icp>>,
     sources: BTreeMap<u32, Mutex<Source>>,
     /// How many sources wait: mostly none, and then nobody has to look at them.
@@ -169,21 +142,13 @@ pub struct Xics {
 }
 
 impl Xics {
-    /// First source number of a `pseries` machine.
-    pub const FIRST_SOURCE: u32 = 0x1000;
-    /// Number of sources of a `pseries` machine.
-    pub const SOURCES: u32 = 0x1000;
-
     /// A controller with an ICP for each vCPU (`servers`: their interrupt server numbers) and no sources yet.
     ///
     /// # Errors
     /// When a server number occurs twice.
-    pub fn new(servers: &[u32], lines: Arc<dyn ExternalInterruptLines>) -> Result<Xics, XicsError> {
-        if let Some(double) = (1..servers.len()).find(|&index| servers[..index].contains(&servers[index])) {
-            return Err(XicsError::DoubleServer(servers[double]));
-        }
+    pub fn new(servers: &[u32], lines: Arc<dyn ExternalInterruptLines>) -> Result<Xics, InterruptError> {
         Ok(Xics {
-            servers: servers.to_vec(),
+            servers: Servers::new(servers)?,
             icps: servers.iter().map(|_| Mutex::new(Icp::RESET)).collect(),
             sources: BTreeMap::new(),
             waiting: AtomicUsize::new(0),
@@ -195,27 +160,10 @@ impl Xics {
     ///
     /// # Errors
     /// When the number is outside of those of this machine.
-    pub fn add_source(&mut self, xisr: u32, kind: SourceKind) -> Result<(), XicsError> {
-        let (first, last) = (Xics::FIRST_SOURCE, Xics::FIRST_SOURCE + Xics::SOURCES - 1);
-        if !(first..=last).contains(&xisr) {
-            return Err(XicsError::NoSuchSource { xisr, first, last });
-        }
-        self.sources.insert(xisr, Mutex::new(Source::new(kind, self.first_server())));
+    pub fn add_source(&mut self, xisr: u32, kind: SourceKind) -> Result<(), InterruptError> {
+        check_source(xisr)?;
+        self.sources.insert(xisr, Mutex::new(Source::new(kind, self.servers.number_of(0))));
         Ok(())
-    }
-
-    /// Where sources are routed at the start.
-    fn first_server(&self) -> u32 {
-        self.servers.first().copied().unwrap_or(0)
-    }
-
-    fn icp_of_server(&self, server: u32) -> Option<usize> {
-        // Numbers are mostly indices.
-        let guess = server as usize;
-        if self.servers.get(guess) == Some(&server) {
-            return Some(guess);
-        }
-        self.servers.iter().position(|&known| known == server)
     }
 
     /// Changes ICP `index`, and its vCPU's line with it.
@@ -251,7 +199,7 @@ impl Xics {
         let mut displaced = None;
         if source.waits()
             && source.priority != PRIORITY_OFF
-            && let Some(index) = self.icp_of_server(source.server)
+            && let Some(index) = self.servers.index_of(source.server.into())
             && let Ok(old) = self.with_icp(index, |icp| icp.present(xisr, source.priority))
         {
             source.presented();
@@ -286,7 +234,7 @@ impl Xics {
     }
 
     fn set_route(&self, xisr: u32, server: u32, priority: u8) -> RtasStatus {
-        if self.icp_of_server(server).is_none() {
+        if self.servers.index_of(server.into()).is_none() {
             return RtasStatus::PARAMETER_ERROR;
         }
         status(self.with_source(xisr, |source| {
@@ -376,7 +324,7 @@ impl PaprDevice for Xics {
             H_EOI => self.eoi(index, args[0] as u32),
             H_CPPR => self.change_priority(index, |icp| icp.set_cppr(args[0] as u8)),
             H_IPI => {
-                let Some(target) = u32::try_from(args[0]).ok().and_then(|server| self.icp_of_server(server)) else {
+                let Some(target) = self.servers.index_of(args[0]) else {
                     return HcallStatus::H_PARAMETER;
                 };
                 self.change_priority(target, |icp| {
@@ -385,7 +333,7 @@ impl PaprDevice for Xics {
                 });
             }
             H_IPOLL => {
-                let Some(target) = u32::try_from(args[0]).ok().and_then(|server| self.icp_of_server(server)) else {
+                let Some(target) = self.servers.index_of(args[0]) else {
                     return HcallStatus::H_PARAMETER;
                 };
                 let (xirr, mfrr) = self.with_icp(target, |icp| (icp.xirr(), icp.mfrr));
@@ -444,7 +392,7 @@ impl PaprDevice for Xics {
             let waited = source.waits();
             // The input of a level source is the device's, not the guest's.
             let asserted = source.asserted && source.kind == SourceKind::Level;
-            *source = Source { asserted, ..Source::new(source.kind, self.first_server()) };
+            *source = Source { asserted, ..Source::new(source.kind, self.servers.number_of(0)) };
             match (waited, source.waits()) {
                 (true, false) => _ = self.waiting.fetch_sub(1, SeqCst),
                 (false, true) => _ = self.waiting.fetch_add(1, SeqCst),

@@ -7,7 +7,7 @@
 //!
 //! `cargo test -p devices --test against_qemu -- --ignored` (needs `qemu-system-ppc64`).
 
-use devices::{Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics};
+use devices::{Controller, InterruptMode, Interrupts, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use hypervisor::capability::{Cap, CapBasis, CapOption, IsaLevel, Setting, resolve};
 use hypervisor::{Config, Hypervisor};
 use platform::PaprDevice;
@@ -73,7 +73,36 @@ fn program() -> Vec<u8> {
     bytes
 }
 
-fn on_qemu(cpu: &str, options: &[CapOption<'_>], calls: &[Call], folder: &Path) -> Vec<[u64; COMPARED]> {
+/// Where the partition's wishes lie that [`NEGOTIATE`] tells QEMU of.
+const WISHES: u64 = 0x0e00_0000;
+/// QEMU's private hypercall for `ibm,client-architecture-support`: with XIVE wanted, it switches to XIVE.
+const NEGOTIATE: Call = Call { opcode: 0xf002, args: [WISHES, WISHES + 0x1_0000, 0x10_0000, 0, 0, 0, 0, 0, 0] };
+
+/// Processors by mask and version (logical ones of ISA 3.1 and 3.0, and the end), and option vectors 1 to 5, of which the
+/// fifth says: XIVE, radix.
+fn wishes() -> Vec<u8> {
+    let processors: [u32; 6] = [u32::MAX, 0x0f00_0006, u32::MAX, 0x0f00_0005, 0, u32::MAX];
+    let mut bytes = processors.map(u32::to_be_bytes).concat();
+    bytes.push(4);
+    // Each has its length minus one before it, and ignores itself.
+    bytes.extend([0, 0x80].repeat(4));
+    let mut vector = [0; 26];
+    vector[22] = 0x40;
+    vector[23] = 0x40;
+    vector[25] = 0x40;
+    bytes.push(vector.len() as u8 - 1);
+    bytes.extend(vector);
+    bytes
+}
+
+fn on_qemu(
+    cpu: &str,
+    controller: Controller,
+    options: &[CapOption<'_>],
+    calls: &[Call],
+    folder: &Path,
+) -> Vec<[u64; COMPARED]> {
+    let calls = &[if controller == Controller::Xive { vec![NEGOTIATE] } else { Vec::new() }, calls.to_vec()].concat();
     let mut table = (calls.len() as u64).to_be_bytes().to_vec();
     for call in calls {
         table.extend(call.opcode.to_be_bytes());
@@ -81,12 +110,14 @@ fn on_qemu(cpu: &str, options: &[CapOption<'_>], calls: &[Call], folder: &Path) 
     }
     assert!(table.len() < 0x0300_0000, "the table reaches the block of the last call");
     let power_off: Vec<u8> = [POWER_OFF, 2, 1, 0, 0, 0].iter().flat_map(|word| word.to_be_bytes()).collect();
-    let [program_file, table_file, block_file, output] =
-        ["program", "table", "block", "output"].map(|name| folder.join(name));
+    let [program_file, table_file, block_file, wishes_file, output] =
+        ["program", "table", "block", "wishes", "output"].map(|name| folder.join(name));
+    std::fs::write(&wishes_file, wishes()).unwrap();
     std::fs::write(&program_file, program()).unwrap();
     std::fs::write(&table_file, table).unwrap();
     std::fs::write(&block_file, power_off).unwrap();
-    let mut machine = "pseries,x-vof=on,ic-mode=xics".to_string();
+    let mode = if controller == Controller::Xive { "xive" } else { "xics" };
+    let mut machine = format!("pseries,x-vof=on,ic-mode={mode}");
     for (name, value) in options {
         machine += &format!(",cap-{name}={value}");
     }
@@ -97,6 +128,7 @@ fn on_qemu(cpu: &str, options: &[CapOption<'_>], calls: &[Call], folder: &Path) 
         .arg(&program_file)
         .args(["-serial", &format!("file:{}", output.display())])
         .args(["-device", &loader(&table_file, TABLE), "-device", &loader(&block_file, POWER_OFF_BLOCK)])
+        .args(["-device", &loader(&wishes_file, WISHES)])
         .stderr(std::fs::File::create(folder.join("stderr")).unwrap())
         .status()
         .expect("qemu-system-ppc64 runs");
@@ -105,20 +137,27 @@ fn on_qemu(cpu: &str, options: &[CapOption<'_>], calls: &[Call], folder: &Path) 
     let bytes = std::fs::read(&output).unwrap();
     assert_eq!(bytes.len(), calls.len() * COMPARED * 8, "QEMU did not answer every call: {told}");
     let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word)).collect();
-    words.as_chunks::<COMPARED>().0.to_vec()
+    let mut answers = words.as_chunks::<COMPARED>().0.to_vec();
+    if controller == Controller::Xive {
+        assert_eq!(answers.remove(0)[0], 0, "QEMU does not grant XIVE: {told}");
+    }
+    answers
 }
 
-fn here(cpu: &str, options: &[CapOption<'_>], calls: &[Call]) -> Vec<[u64; COMPARED]> {
+fn here(cpu: &str, controller: Controller, options: &[CapOption<'_>], calls: &[Call]) -> Vec<[u64; COMPARED]> {
     let mut world = MockWorld::new(4, RAM_BYTES);
     let lines = Arc::new(platform::mock::MockPartition::new(4));
-    let mut xics = Xics::new(&[0, 1, 2, 3], lines).unwrap();
+    let mode = if controller == Controller::Xive { InterruptMode::Xive } else { InterruptMode::Xics };
+    let interrupts = Interrupts::new(mode, controller, &[0, 1, 2, 3], 4, world.memory.clone(), lines);
+    let mut interrupts = interrupts.unwrap();
     for xisr in [0x1000, 0x1001, 0x1100] {
-        xics.add_source(xisr, SourceKind::Message).unwrap();
+        interrupts.add_source(xisr, SourceKind::Message).unwrap();
     }
-    let xics = Arc::new(xics);
-    let vty = Vty::new(VTY_REG_BASE, 0x1100, Arc::new(MockConsole::default()), xics.clone());
+    let interrupts = Arc::new(interrupts);
+    world.mmio = interrupts.clone();
+    let vty = Vty::new(VTY_REG_BASE, 0x1100, Arc::new(MockConsole::default()), interrupts.clone());
     let devices: Vec<Arc<dyn PaprDevice>> =
-        vec![xics, Arc::new(VioBus::new(vec![vty])), Arc::new(Nvram::in_memory()), Arc::new(Rtc::new())];
+        vec![interrupts, Arc::new(VioBus::new(vec![vty])), Arc::new(Nvram::in_memory()), Arc::new(Rtc::new())];
     let basis = CapBasis { cpu: IsaLevel::by_compat_name(cpu).unwrap(), compat: None };
     let (capabilities, _) = resolve(options, basis).unwrap();
     if let Setting::PageShift(shift) = capabilities.get(Cap::HptMaxPageSize) {
@@ -153,10 +192,14 @@ fn without_marks(mut words: [u64; COMPARED], call: &Call) -> [u64; COMPARED] {
 
 /// Runs `calls` on both sides and tells of every difference.
 fn compare(cpu: &str, options: &[CapOption<'_>], name: &str, calls: &[Call]) {
+    compare_with(cpu, Controller::Xics, options, name, calls);
+}
+
+fn compare_with(cpu: &str, controller: Controller, options: &[CapOption<'_>], name: &str, calls: &[Call]) {
     let folder = std::env::temp_dir().join(format!("aileron-against-qemu-{}-{name}-{cpu}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let theirs = on_qemu(cpu, options, calls, &folder);
-    let ours = here(cpu, options, calls);
+    let theirs = on_qemu(cpu, controller, options, calls, &folder);
+    let ours = here(cpu, controller, options, calls);
     std::fs::remove_dir_all(&folder).unwrap();
     let ours: Vec<_> = ours.into_iter().zip(calls).map(|(words, call)| without_marks(words, call)).collect();
     let theirs: Vec<_> = theirs.into_iter().zip(calls).map(|(words, call)| without_marks(words, call)).collect();
@@ -506,4 +549,131 @@ fn rtas_functions() {
     rtas(all, QUERY_CPU_STOPPED_STATE, &[0, 0], 2);
     rtas(all, QUERY_CPU_STOPPED_STATE, &[0], 1);
     compare("power9", &[], "rtas", &calls);
+}
+
+/// Real address in a source's management page, and in its trigger page.
+fn source_page(source: u64, manage: bool, offset: u64) -> u64 {
+    0x0006_0100_0000_0000 + (source << 17) + (u64::from(manage) << 16) + offset
+}
+
+/// The operating system's page of the thread interrupt context.
+const TIMA_OS: u64 = 0x0006_0302_031a_0000;
+/// Sources that both sides have: inter-processor interrupts, events, a terminal.
+const LISNS: [u64; 7] = [0, 1, 2, 3, 0x1000, 0x1001, 0x1100];
+/// Sources that neither has. (QEMU has pages for them all the same.)
+const NO_LISNS: [u64; 6] = [4, 0xfff, 0x1102, 0x1fff, 0x2000, 1 << 63];
+/// A queue for each vCPU and priority below 7, each of 64 KiB.
+const QUEUES: u64 = 0x0400_0000;
+
+fn queue(server: u64, priority: u64) -> u64 {
+    QUEUES + (server << 19) + (priority << 16)
+}
+
+/// What exploitation mode answers to calls that go wrong somewhere.
+#[test]
+#[ignore = "needs qemu-system-ppc64"]
+fn exploitation_mode_refusals() {
+    for cpu in CPUS {
+        let mut random = Random(SEED);
+        let mut calls = vec![];
+        for _ in 0..4000 {
+            let flags = random.of(&[0, 0, 0, 0, 1, 2, 3, 4, 1 << 63]);
+            let lisn = if random.below(4) == 0 { random.of(&NO_LISNS) } else { random.of(&LISNS) };
+            // Numbers of which QEMU compares the low bits only are left out.
+            let server = random.of(&[0, 1, 2, 3, 4, 77]);
+            let priority = random.of(&[0, 3, 5, 6, 7, 8, 0xfe]);
+            calls.push(match random.below(11) {
+                0 => call(H_INT_GET_SOURCE_INFO, &[flags, lisn]),
+                1 | 2 => {
+                    let priority = random.of(&[priority, priority, 0xff]);
+                    call(H_INT_SET_SOURCE_CONFIG, &[flags, lisn, server, priority, random.next()])
+                }
+                3 => call(H_INT_GET_QUEUE_INFO, &[flags | 4, server, priority]),
+                4 | 5 => {
+                    let ra = random.of(&[queue(0, 0), queue(1, 6), ARENA, ARENA + 0x1000, RAM_BYTES as u64, 1 << 50]);
+                    let size = random.of(&[0, 12, 16, 16, 16, 21, 24, 1, 13, 25, 64, 1 << 32]);
+                    call(H_INT_SET_QUEUE_CONFIG, &[flags, server, priority, ra, size])
+                }
+                // With flag 1 QEMU tells the generation in another bit than LoPAPR says.
+                6 => call(H_INT_GET_QUEUE_CONFIG, &[flags & !1, server, priority]),
+                7 => call(
+                    random.of(&[H_INT_SET_OS_REPORTING_LINE, H_INT_GET_OS_REPORTING_LINE]),
+                    &[flags, server, ARENA],
+                ),
+                // A load's value is left out: QEMU gives its bytes in the host's order.
+                8 => call(
+                    H_INT_ESB,
+                    &[flags | 1, lisn, random.of(&[0x800, 0xc00, 0xf00, 0xfff8, 0x4_0000, u64::MAX]), 0],
+                ),
+                9 => call(H_INT_SYNC, &[flags, lisn]),
+                // Without flags it does nothing in QEMU.
+                _ => call(H_INT_RESET, &[flags | 4]),
+            });
+        }
+        compare_with(cpu, Controller::Xive, &[], "refusals", &calls);
+    }
+}
+
+/// An offset of a store to a management page. From 0x800 to 0xc00 is left out: QEMU sends an event there that the state
+/// bits do not know of, which no description of a partition's sources has.
+fn stored(random: &mut Random) -> u64 {
+    let offset = 8 * random.below(384);
+    if offset < 0x800 { offset } else { offset + 0x400 }
+}
+
+/// Sources are set up, triggered, acknowledged and ended; state bits, rings and queues are looked at all the while.
+#[test]
+#[ignore = "needs qemu-system-ppc64"]
+fn exploitation_mode() {
+    for (cpu, seed) in [("power9", SEED), ("power9", SEED + 1), ("power10", SEED + 2)] {
+        let mut random = Random(seed);
+        let mut calls = vec![];
+        for (server, priority) in (0..4).flat_map(|server| (0..7).map(move |priority| (server, priority))) {
+            calls.push(call(H_INT_SET_QUEUE_CONFIG, &[1, server, priority, queue(server, priority), 16]));
+            calls.push(call(H_INT_GET_QUEUE_INFO, &[0, server, priority]));
+            calls.push(call(H_INT_GET_QUEUE_CONFIG, &[0, server, priority]));
+        }
+        for lisn in LISNS {
+            calls.push(call(H_INT_GET_SOURCE_INFO, &[0, lisn]));
+            calls.push(call(H_LOGICAL_CI_LOAD, &[8, source_page(lisn, true, 0x800)]));
+            calls.push(call(H_INT_SET_SOURCE_CONFIG, &[2, lisn, lisn & 3, 6, 0x100 + lisn]));
+            calls.push(call(H_INT_GET_SOURCE_CONFIG, &[0, lisn]));
+            calls.push(call(H_LOGICAL_CI_LOAD, &[8, source_page(lisn, true, 0xc00)]));
+        }
+        for _ in 0..8000 {
+            let lisn = random.of(&LISNS);
+            let server = random.of(&[0, 0, 0, 1, 3]);
+            let priority = random.below(7);
+            match random.below(12) {
+                0..3 => calls.push(call(H_LOGICAL_CI_STORE, &[8, source_page(lisn, false, 8 * random.below(512)), 0])),
+                3 => calls.push(call(H_LOGICAL_CI_STORE, &[8, source_page(lisn, true, stored(&mut random)), 0])),
+                4 => calls.push(call(H_LOGICAL_CI_LOAD, &[8, source_page(lisn, true, 8 * random.below(512))])),
+                5 => calls.push(call(H_LOGICAL_CI_LOAD, &[8, source_page(lisn, true, random.of(&[0, 0xc00]))])),
+                6 => {
+                    let flags = random.of(&[0, 0, 2, 2, 2, 1]);
+                    calls.push(call(H_INT_SET_SOURCE_CONFIG, &[flags, lisn, server, priority, random.next()]));
+                    calls.push(call(H_INT_GET_SOURCE_CONFIG, &[0, lisn]));
+                }
+                7 => calls.push(call(H_INT_ESB, &[1, lisn, stored(&mut random), 0])),
+                8 => calls.push(call(H_LOGICAL_CI_LOAD, &[2, TIMA_OS + 0x810])),
+                9 => {
+                    // A CPPR that precludes what is presented is left out: QEMU 7.2 goes on presenting it.
+                    calls.push(call(H_LOGICAL_CI_LOAD, &[2, TIMA_OS + 0x810]));
+                    calls.push(call(H_LOGICAL_CI_STORE, &[1, TIMA_OS + 0x11, random.of(&[7, 8, 0xff])]));
+                }
+                10 => calls.push(call(H_LOGICAL_CI_STORE, &[1, TIMA_OS + 0x812, random.of(&[0, 3, 6, 7, 8, 0xff])])),
+                _ => calls.push(call(H_LOGICAL_CI_LOAD, &[8, queue(server, priority) + 8 * random.below(64)])),
+            }
+            calls.push(match random.below(3) {
+                0 => call(H_LOGICAL_CI_LOAD, &[8, TIMA_OS + 0x10]),
+                1 => call(H_LOGICAL_CI_LOAD, &[4, TIMA_OS + random.of(&[0x10, 0x14, 0x50])]),
+                _ => call(H_INT_GET_QUEUE_CONFIG, &[0, server, priority]),
+            });
+        }
+        // All that the queues hold in the end.
+        for (server, priority) in (0..4).flat_map(|server| (0..7).map(move |priority| (server, priority))) {
+            calls.extend((0..256).map(|n| call(H_LOGICAL_CI_LOAD, &[8, queue(server, priority) + 8 * n])));
+        }
+        compare_with(cpu, Controller::Xive, &[], "exploitation", &calls);
+    }
 }

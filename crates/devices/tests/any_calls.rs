@@ -1,6 +1,6 @@
 //! Any sequence of hypercalls and RTAS calls, on a hypervisor with every device: answers, and no panic.
 
-use devices::{Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics};
+use devices::{Controller, InterruptMode, Interrupts, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use hypervisor::capability::{CapBasis, IsaLevel, resolve};
 use hypervisor::{Config, Hypervisor};
 use platform::mock::{MockConsole, MockPartition, MockWorld};
@@ -17,12 +17,23 @@ fn argument() -> impl Strategy<Value = u64> {
         0..8u64,
         (0..4u64).prop_map(|number| u64::from(VTY_REG_BASE) + number),
         (0..4u64).prop_map(|number| 0x1000 + 0x100 * (number & 1) + number),
+        device_address(),
         (0..64u32).prop_map(|shift| 1 << shift),
         0..RAM_BYTES as u64,
         (0..3u64).prop_map(|distance| RAM_BYTES as u64 - distance),
         any::<u64>(),
         (0..4u64).prop_map(|distance| u64::MAX - distance),
     ]
+}
+
+/// Real addresses at and around the pages of XIVE.
+fn device_address() -> impl Strategy<Value = u64> {
+    let source = prop_oneof![0..6u64, Just(0x1000), Just(0x1101), 0x1fff..0x2024u64];
+    let esb = (source, 0..2u64, 0..0x1_0000u64)
+        .prop_map(|(source, page, offset)| 0x0006_0100_0000_0000 + (source << 17) + (page << 16) + offset);
+    let tima = prop_oneof![Just(0x11u64), Just(0x810), Just(0x812), Just(0xc10), 0..0x1_0000u64];
+    let tima = (0..5u64, tima).prop_map(|(page, offset)| 0x0006_0302_0318_0000 + (page << 16) + offset);
+    prop_oneof![esb, tima]
 }
 
 type Step = (usize, prop::sample::Index, bool, u8, [u64; 9]);
@@ -34,16 +45,23 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn every_call_is_answered(steps in prop::collection::vec(step(), 1..150)) {
-        let world = MockWorld::new(4, RAM_BYTES);
-        let mut xics = Xics::new(&[0, 1, 2, 3], Arc::new(MockPartition::new(4))).unwrap();
-        xics.add_source(0x1000, SourceKind::Level).unwrap();
-        xics.add_source(0x1101, SourceKind::Message).unwrap();
-        let xics = Arc::new(xics);
+    fn every_call_is_answered(
+        mode in prop::sample::select(vec![InterruptMode::Xics, InterruptMode::Xive, InterruptMode::Dual]),
+        first in prop::sample::select(vec![Controller::Xics, Controller::Xive]),
+        steps in prop::collection::vec(step(), 1..150),
+    ) {
+        let mut world = MockWorld::new(4, RAM_BYTES);
+        let lines = Arc::new(MockPartition::new(4));
+        let interrupts = Interrupts::new(mode, first, &[0, 1, 2, 3], 5, world.memory.clone(), lines);
+        let mut interrupts = interrupts.unwrap();
+        interrupts.add_source(0x1000, SourceKind::Level).unwrap();
+        interrupts.add_source(0x1101, SourceKind::Message).unwrap();
+        let interrupts = Arc::new(interrupts);
+        world.mmio = interrupts.clone();
         let console = Arc::new(MockConsole::default());
-        let vty = Vty::new(VTY_REG_BASE, 0x1101, console.clone(), xics.clone());
+        let vty = Vty::new(VTY_REG_BASE, 0x1101, console.clone(), interrupts.clone());
         let devices: Vec<Arc<dyn PaprDevice>> = vec![
-            xics.clone(),
+            interrupts.clone(),
             Arc::new(VioBus::new(vec![vty])),
             Arc::new(Nvram::in_memory()),
             Arc::new(Rtc::new()),
@@ -73,7 +91,7 @@ proptest! {
             prop_assert!(!by_rtas || status == HcallStatus::H_SUCCESS, "RTAS: {}", status);
             match byte {
                 0..32 => console.type_in(&[byte]),
-                32..64 => xics.set_level(0x1000, byte & 1 != 0),
+                32..64 => interrupts.set_level(0x1000, byte & 1 != 0),
                 64..80 => hypervisor.reset(),
                 _ => {}
             }

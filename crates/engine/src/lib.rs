@@ -244,7 +244,8 @@ impl Engine {
                         self.hypercalls += 1;
                         return Some(EngineExit::Hypercall);
                     }
-                    Exit::Next => {}
+                    // It goes on at NIA: the interpreter runs the instruction there alone.
+                    Exit::Next | Exit::Alone => {}
                 },
             }
         }

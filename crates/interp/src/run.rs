@@ -3,7 +3,7 @@
 use crate::blocks::{BlockId, Blocks, NONE, OPERATION_BYTES, Operation};
 use crate::decode::decode_block;
 use crate::handlers;
-use vcpu::{Cursor, Exit, Link, Vcpu};
+use vcpu::{Cursor, Exit, Link, NOT_ALONE, Vcpu};
 
 /// Why [`Interpreter::run`] came back. NIA and all registers are settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,10 +140,13 @@ impl Interpreter {
             if self.blocks.is_full() {
                 self.blocks.clear();
             }
+            // The instruction that wanted to run alone is here, or something came in between.
+            let mut alone = v.alone_at == v.state.nia;
+            v.alone_at = if alone { v.alone_at } else { NOT_ALONE };
             let Some(mut id) = self.find(v) else { return Leave::Exit };
             loop {
                 let block = self.blocks.get_mut(id);
-                if !itself {
+                if !itself && !alone {
                     if block.code != 0 {
                         return Leave::Translated(block.code);
                     }
@@ -165,20 +168,24 @@ impl Interpreter {
                 let cut: Vec<Operation>;
                 v.cursor = Cursor { operations: 0, ea: v.state.nia, len };
                 v.budget -= len;
-                if v.budget < 0 {
+                if v.budget < 0 || alone {
                     // Only so many instructions are left: run just these.
-                    let left = v.budget + len;
+                    let rest = v.budget + len;
+                    let left = if alone { 1 } else { rest };
                     let stop = Operation::new(handlers::cut, 0);
                     cut = operations.iter().copied().take(left as usize).chain([stop]).collect();
                     operations = &cut;
                     v.cursor.len = left;
-                    v.budget = 0;
+                    v.budget = rest - left;
                 }
                 v.cursor.operations = operations.as_ptr() as usize;
                 let traced = block.traced;
                 let msr_before = v.state.msr;
                 let last = (operations[0].handler)(v, &operations[0]);
                 let last = (std::ptr::from_ref(last) as usize - operations.as_ptr() as usize) / OPERATION_BYTES;
+                if std::mem::take(&mut alone) {
+                    v.alone_at = NOT_ALONE;
+                }
                 match v.exit {
                     // What comes behind a branch that was taken was not retired.
                     Exit::Next => v.budget += (v.cursor.len - 1 - last as i64).max(0),
@@ -191,6 +198,13 @@ impl Interpreter {
                         v.budget += v.ahead;
                         v.ahead = 0;
                         return Leave::Exit;
+                    }
+                    Exit::Alone => {
+                        v.budget += v.ahead;
+                        v.ahead = 0;
+                        v.state.nia = v.cia;
+                        v.exit = Exit::Next;
+                        continue 'look_up;
                     }
                 }
                 v.ahead = 0;

@@ -58,6 +58,12 @@ pub extern "C" fn stopped(v: &mut Vcpu) -> bool {
         v.ahead = 0;
         return false;
     }
+    if v.exit == Exit::Alone {
+        // The interpreter runs it.
+        v.budget += std::mem::take(&mut v.ahead);
+        v.state.nia = v.cia;
+        return false;
+    }
     v.exit = Exit::Next;
     // What comes behind the instruction that stopped was not retired, nor was it.
     v.budget += std::mem::take(&mut v.ahead);

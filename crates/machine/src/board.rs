@@ -12,12 +12,12 @@ use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
 use crate::twin::Outside;
 use cpu::CpuModel;
-use devices::{NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty, Xics};
+use devices::{Controller, InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use engine::{Engine, EngineStats};
 use hypervisor::capability::{Cap, Capabilities};
 use hypervisor::{Hypervisor, RTAS_STUB, rtas_size_bytes};
 use memory::{HashTable, Memory, hpt};
-use platform::{Console, Entropy, InterruptController, PaprDevice, Partition as _, StartRequest};
+use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use vcpu::Vcpu;
@@ -53,6 +53,8 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// How the guest translates; `None`: as processor and kernel's command line let expect.
     pub mmu: Option<Mmu>,
+    /// Which interrupt controllers there are.
+    pub interrupt_mode: InterruptMode,
     /// Kernel, an ELF file.
     pub kernel: PathBuf,
     /// Where it is loaded.
@@ -101,7 +103,7 @@ pub struct Machine {
     pub(crate) follower: Option<Box<Follower>>,
     vtys: Vec<VioNode>,
     nvram_node: VioNode,
-    xics: Arc<Xics>,
+    interrupts: Arc<Interrupts>,
     rtc: Arc<Rtc>,
     nvram: Arc<Nvram>,
     /// vCPUs as the last run left them.
@@ -179,16 +181,22 @@ impl Machine {
         ));
 
         let servers: Vec<u32> = (0..config.vcpus as u32).collect();
-        let mut xics = Xics::new(&servers, shared.clone())?;
+        let mut interrupts = Interrupts::new(
+            config.interrupt_mode,
+            wanted_controller(&config),
+            &servers,
+            config.max_vcpus,
+            Arc::new(Ram(memory.clone())),
+            shared.clone(),
+        )?;
         let node = |index: usize| VioNode { reg: VTY_REG_BASE + index as u32, xisr: XISR_VIO + index as u32 };
         let vtys: Vec<VioNode> = (0..config.consoles.len()).map(node).collect();
         let nvram_node = node(config.consoles.len());
         let vio_sources = vtys.iter().chain([&nvram_node]).map(|node| node.xisr);
         for xisr in XISR_EVENTS.into_iter().chain(vio_sources) {
-            xics.add_source(xisr, SourceKind::Message)?;
+            interrupts.add_source(xisr, SourceKind::Message)?;
         }
-        let xics = Arc::new(xics);
-        let interrupts: Arc<dyn InterruptController> = xics.clone();
+        let interrupts = Arc::new(interrupts);
         let vty = |(console, node): (&Arc<dyn Console>, &VioNode)| {
             Vty::new(node.reg, node.xisr, console.clone(), interrupts.clone())
         };
@@ -200,7 +208,7 @@ impl Machine {
         let bus = Arc::new(VioBus::new(config.consoles.iter().zip(&vtys).map(vty).collect()));
         let rtc = Arc::new(Rtc::new());
         let nvram = Arc::new(std::mem::replace(&mut config.nvram, Nvram::in_memory()));
-        let devices: Vec<Arc<dyn PaprDevice>> = vec![xics.clone(), bus, rtc.clone(), nvram.clone()];
+        let devices: Vec<Arc<dyn PaprDevice>> = vec![interrupts.clone(), bus, rtc.clone(), nvram.clone()];
         let mut hypervisor = Hypervisor::new(
             hypervisor::Config {
                 capabilities: config.capabilities.clone(),
@@ -217,6 +225,7 @@ impl Machine {
             shared,
             hypervisor: Arc::new(hypervisor),
             ram: Ram(memory),
+            mmio: interrupts.clone(),
             time: Time(clock.clone()),
             clock,
             entropy: config.entropy.clone(),
@@ -234,7 +243,7 @@ impl Machine {
             runner,
             vtys,
             nvram_node,
-            xics,
+            interrupts,
             rtc,
             nvram,
             engines: Vec::new(),
@@ -316,7 +325,7 @@ impl Machine {
     pub(crate) fn devices(&self) -> [(&'static str, String); 3] {
         let nvram = xxhash_rust::xxh3::xxh3_64(&self.nvram.bytes());
         [
-            ("interrupt controller", self.xics.describe()),
+            ("interrupt controller", self.interrupts.describe()),
             ("real-time clock offset", self.rtc.offset_ns().to_string()),
             ("hash of NVRAM", format!("{nvram:#x}")),
         ]
@@ -350,7 +359,7 @@ impl Machine {
         self.runner.ram.0.hash_table().for_each_used(|index, first, second| {
             [index, first, second].iter().for_each(|word| hash.update(&word.to_le_bytes()));
         });
-        hash.update(self.xics.describe().as_bytes());
+        hash.update(self.interrupts.describe().as_bytes());
         hash.update(&self.rtc.offset_ns().to_le_bytes());
         hash.update(&self.nvram.bytes());
         hash.update(&self.runner.clock.ns().to_le_bytes());
@@ -372,6 +381,8 @@ impl Machine {
             rtas: self.layout.rtas.clone(),
             rng_seed,
             hypervisor: &self.runner.hypervisor,
+            interrupt_mode: self.config.interrupt_mode,
+            controller: self.interrupts.active(),
             vtys: &self.vtys,
             nvram: Some((self.nvram_node, NVRAM_BYTES as u32)),
             uuid: self.config.uuid,
@@ -424,6 +435,7 @@ impl Machine {
                 };
                 let mut vcpu = shared.with_line(index, new);
                 vcpu.random = self.runner.entropy.next_u64();
+                vcpu.mmio = Some(self.runner.mmio.clone());
                 self.engines_maker.engine(vcpu)
             })
             .collect();
@@ -439,7 +451,21 @@ impl Machine {
     }
 }
 
+/// Whether the processor, as the guest sees it, has XIVE.
+fn has_xive(config: &Config) -> bool {
+    config.capabilities.basis().effective() >= hypervisor::capability::IsaLevel::V3_0
+}
+
+/// The controller that a negotiation of a machine with both would have ended with: what Linux wants.
+fn wanted_controller(config: &Config) -> Controller {
+    // Linux looks for the words, wherever they stand.
+    if has_xive(config) && !config.append.contains("xive=off") { Controller::Xive } else { Controller::Xics }
+}
+
 fn check(config: &Config) -> Result<(), MachineError> {
+    if config.interrupt_mode == InterruptMode::Xive && !has_xive(config) {
+        return Err(MachineError::NoXive);
+    }
     let (vcpus, max_vcpus) = (config.vcpus, config.max_vcpus);
     if vcpus == 0 || max_vcpus < vcpus || max_vcpus > VCPUS_MAX {
         return Err(MachineError::Vcpus { vcpus, max_vcpus });

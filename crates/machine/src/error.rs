@@ -5,7 +5,7 @@ use crate::difference::Difference;
 use crate::fdt::TreeError;
 use crate::layout::LayoutError;
 use crate::loader::LoadError;
-use devices::XicsError;
+use devices::InterruptError;
 use hypervisor::TableError;
 use memory::RamError;
 use thiserror::Error;
@@ -19,6 +19,11 @@ pub enum MachineError {
     /// The partition would have to look like a processor without radix translation.
     #[error("mmu=radix with max-cpu-compat below power9: such a guest translates by hash tables; use mmu=hash")]
     NoRadixByCompat,
+    /// XIVE alone, for a processor that has none.
+    #[error(
+        "ic-mode=xive: a processor below POWER9, or one that looks like it, has no XIVE; use ic-mode=xics or ic-mode=dual"
+    )]
+    NoXive,
     /// Number of vCPUs.
     #[error("{vcpus} vCPUs (at most {max_vcpus} later): a machine has 1 to {VCPUS_MAX}")]
     Vcpus {
@@ -67,7 +72,7 @@ pub enum MachineError {
     },
     /// Interrupt controller.
     #[error(transparent)]
-    Xics(#[from] XicsError),
+    Xics(#[from] InterruptError),
     /// Hypercall and RTAS tables.
     #[error(transparent)]
     Tables(#[from] TableError),

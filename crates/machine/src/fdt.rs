@@ -9,6 +9,7 @@ use crate::fdt_writer::{FdtWriter, Result};
 use crate::mmu::Mmu;
 use crate::pa_features::pa_features;
 use cpu::CpuModel;
+use devices::{Controller, InterruptMode, PRIORITY_MAX, QUEUE_SHIFT, TIMA_OS_PAGE, TIMA_PAGE_BYTES, TIMA_USER_PAGE};
 use hypervisor::capability::{Cap, CapBasis, Capabilities, IsaLevel};
 use hypervisor::{Hypervisor, RTAS_ERROR_LOG_MAX_BYTES, rtas_size_bytes};
 use memory::hpt::{PageSizes, shift_for};
@@ -47,6 +48,10 @@ pub struct Tree<'a> {
     pub rng_seed: [u8; 32],
     /// RTAS functions, hypercall strings, capabilities.
     pub hypervisor: &'a Hypervisor,
+    /// Which interrupt controllers there are.
+    pub interrupt_mode: InterruptMode,
+    /// The one in use.
+    pub controller: Controller,
     /// Virtual terminals; the first is the console.
     pub vtys: &'a [VioNode],
     /// Non-volatile memory and its size in bytes.
@@ -60,7 +65,7 @@ pub struct Tree<'a> {
 }
 
 /// Phandle of the interrupt controller.
-const PHANDLE_XICS: u32 = 0x1111;
+const PHANDLE_INTERRUPTS: u32 = 0x1111;
 /// First of the other phandles.
 const PHANDLE_FIRST: u32 = 0x1112;
 /// Frequency of the processor, as told; nothing depends on it.
@@ -73,7 +78,7 @@ const MEMORY_BLOCK_BYTES: u32 = 256 << 20;
 
 /// `ibm,architecture-vec-5`: option vector 5 as agreed. The first byte is the length without itself, minus one; byte n
 /// of the vector is at index n.
-fn vector_5(mmu: Mmu) -> Vec<u8> {
+fn vector_5(mmu: Mmu, controller: Controller) -> Vec<u8> {
     let mut vector = vec![0; 27];
     // Dynamic reconfiguration memory.
     vector[2] = 0x20;
@@ -83,8 +88,11 @@ fn vector_5(mmu: Mmu) -> Vec<u8> {
     vector[6] = 0x05;
     // Memory by ibm,dynamic-memory-v2.
     vector[22] = 0x80;
-    // Interrupt controller: XICS. XIVE would be 0x40.
-    vector[23] = 0x00;
+    // Interrupt controller.
+    vector[23] = match controller {
+        Controller::Xics => 0x00,
+        Controller::Xive => 0x40,
+    };
     if mmu == Mmu::Radix {
         // MMU: radix.
         vector[24] = 0x40;
@@ -155,18 +163,38 @@ impl Tree<'_> {
                 fdt.cells("ibm,associativity", &[4, 0, 0, 0, 0]);
                 Ok(())
             })?;
-            fdt.node("interrupt-controller", |fdt| {
-                fdt.string("device_type", "PowerPC-External-Interrupt-Presentation")?;
-                fdt.string("compatible", "IBM,ppc-xicp")?;
-                fdt.empty("interrupt-controller");
-                fdt.cells("ibm,interrupt-server-ranges", &[0, self.max_vcpus as u32]);
-                fdt.cell("#interrupt-cells", 2);
-                fdt.cell("linux,phandle", PHANDLE_XICS);
-                fdt.cell("phandle", PHANDLE_XICS);
-                Ok(())
-            })
+            self.interrupt_controller(fdt)
         })?;
         fdt.finish()
+    }
+
+    fn interrupt_controller(&self, fdt: &mut FdtWriter) -> Result {
+        let common = |fdt: &mut FdtWriter| {
+            fdt.empty("interrupt-controller");
+            fdt.cell("#interrupt-cells", 2);
+            fdt.cell("linux,phandle", PHANDLE_INTERRUPTS);
+            fdt.cell("phandle", PHANDLE_INTERRUPTS);
+        };
+        match self.controller {
+            Controller::Xics => fdt.node("interrupt-controller", |fdt| {
+                fdt.string("device_type", "PowerPC-External-Interrupt-Presentation")?;
+                fdt.string("compatible", "IBM,ppc-xicp")?;
+                fdt.cells("ibm,interrupt-server-ranges", &[0, self.max_vcpus as u32]);
+                common(fdt);
+                Ok(())
+            }),
+            Controller::Xive => fdt.node(&format!("interrupt-controller@{TIMA_USER_PAGE:x}"), |fdt| {
+                fdt.string("device_type", "power-ivpe")?;
+                fdt.string("compatible", "ibm,power-ivpe")?;
+                let page = |page: u64| [high(page), low(page), high(TIMA_PAGE_BYTES), low(TIMA_PAGE_BYTES)];
+                fdt.cells("reg", &[page(TIMA_USER_PAGE), page(TIMA_OS_PAGE)].concat());
+                fdt.cell("ibm,xive-eq-sizes", QUEUE_SHIFT);
+                // Sources of inter-processor interrupts.
+                fdt.cells("ibm,xive-lisn-ranges", &[0, self.max_vcpus as u32]);
+                common(fdt);
+                Ok(())
+            }),
+        }
     }
 
     fn capabilities(&self) -> &Capabilities {
@@ -208,6 +236,11 @@ impl Tree<'_> {
         if let Some(name) = self.name {
             fdt.string("ibm,partition-name", name)?;
         }
+        if self.controller == Controller::Xive {
+            // First priority that is the hypervisor's, and how many there are.
+            let first = u32::from(PRIORITY_MAX);
+            fdt.cells("ibm,plat-res-int-priorities", &[first, u32::from(u8::MAX) - first]);
+        }
         for (name, value) in self.root_strings {
             fdt.string(name, value)?;
         }
@@ -227,10 +260,15 @@ impl Tree<'_> {
             fdt.string("linux,stdout-path", &path)?;
         }
         fdt.cell("linux,pci-probe-only", 0);
-        fdt.bytes("ibm,architecture-vec-5", &vector_5(self.mmu));
-        // Pairs of byte number and what the platform can do there: XICS only, hash and radix, GTSE.
+        fdt.bytes("ibm,architecture-vec-5", &vector_5(self.mmu, self.controller));
+        let interrupts = match self.interrupt_mode {
+            InterruptMode::Dual if self.level() >= IsaLevel::V3_0 => 0x80,
+            InterruptMode::Xive => 0x40,
+            InterruptMode::Xics | InterruptMode::Dual => 0x00,
+        };
+        // Pairs of byte number and what the platform can do there: interrupt controllers, hash and radix, GTSE.
         let mmu = if self.has_radix() { 0xc0 } else { 0x00 };
-        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, 0x00, 24, mmu, 25, 0x00, 26, 0x40]);
+        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, interrupts, 24, mmu, 25, 0x00, 26, 0x40]);
         Ok(())
     }
 
@@ -376,9 +414,9 @@ fn event_sources(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) 
 mod tests {
     use super::*;
     use cpu::model::{POWER8, POWER9, POWER10};
-    use devices::{NVRAM_BYTES, Nvram, Rtc, VioBus, Vty, Xics};
+    use devices::{Interrupts, NVRAM_BYTES, Nvram, Rtc, VioBus, Vty};
     use hypervisor::capability::{CapOption, resolve};
-    use platform::{InterruptController, PaprDevice};
+    use platform::PaprDevice;
     use std::collections::BTreeSet;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -399,11 +437,13 @@ mod tests {
         let basis = CapBasis { cpu: model.level.into(), compat: None };
         let capabilities = resolve(options, basis).unwrap().0;
         let servers: Vec<u32> = (0..vcpus as u32).collect();
-        let xics = Arc::new(Xics::new(&servers, Arc::new(NoLines)).unwrap());
-        let interrupts: Arc<dyn InterruptController> = xics.clone();
-        let vty = Vty::new(0x7100_0000, 0x1100, Arc::new(devices::console::NullConsole), interrupts);
+        let memory = Arc::new(crate::outside::Ram(Arc::new(memory::Memory::new(1 << 20, vcpus).unwrap())));
+        let (mode, first) = (InterruptMode::Dual, Controller::Xics);
+        let interrupts = Interrupts::new(mode, first, &servers, vcpus, memory, Arc::new(NoLines)).unwrap();
+        let interrupts = Arc::new(interrupts);
+        let vty = Vty::new(0x7100_0000, 0x1100, Arc::new(devices::console::NullConsole), interrupts.clone());
         let devices: Vec<Arc<dyn PaprDevice>> =
-            vec![xics, Arc::new(VioBus::new(vec![vty])), Arc::new(Rtc::new()), Arc::new(Nvram::in_memory())];
+            vec![interrupts, Arc::new(VioBus::new(vec![vty])), Arc::new(Rtc::new()), Arc::new(Nvram::in_memory())];
         let config = hypervisor::Config { capabilities, max_vcpus: vcpus, rtas_base_ra: 0x1fff_0000, uuid: None };
         let hypervisor = Hypervisor::new(config, devices).unwrap();
         let mut tree = Tree {
@@ -418,6 +458,8 @@ mod tests {
             rtas: 0x1fff_0000..0x1fff_083c,
             rng_seed: [7; 32],
             hypervisor: &hypervisor,
+            interrupt_mode: InterruptMode::Xics,
+            controller: first,
             vtys: &[VioNode { reg: 0x7100_0000, xisr: 0x1100 }],
             nvram: Some((VioNode { reg: 0x7100_0001, xisr: 0x1101 }, NVRAM_BYTES as u32)),
             uuid: None,
@@ -614,6 +656,41 @@ mod tests {
         assert!(text.contains(&format!("ibm,segment-page-sizes = <{sizes}>;")), "{text}");
         assert!(text.contains("cpu-version = <0xf000004>") && !text.contains("radix-AP-encodings"), "{text}");
         assert!(text.contains("platform-support = <0x17001800 0x19001a40>"), "{text}");
+    }
+
+    /// As in the tree that QEMU's machine has after a negotiation, `-M pseries,ic-mode=xive -smp 2`.
+    #[test]
+    fn xive_is_told_as_qemu_tells_it() {
+        let xive = |mode| {
+            let tree = |tree: &mut Tree<'_>| (tree.interrupt_mode, tree.controller) = (mode, Controller::Xive);
+            source(&blob(&POWER9, 2, &[], tree))
+        };
+        let text = xive(InterruptMode::Dual);
+        let found = properties(&text);
+        for (name, wanted) in [
+            ("/ibm,plat-res-int-priorities", "<0x07 0xf8>"),
+            ("/interrupt-controller@60302031b0000/device_type", "\"power-ivpe\""),
+            ("/interrupt-controller@60302031b0000/compatible", "\"ibm,power-ivpe\""),
+            (
+                "/interrupt-controller@60302031b0000/reg",
+                "<0x60302 0x31b0000 0x00 0x10000 0x60302 0x31a0000 0x00 0x10000>",
+            ),
+            ("/interrupt-controller@60302031b0000/ibm,xive-eq-sizes", "<0x10>"),
+            ("/interrupt-controller@60302031b0000/ibm,xive-lisn-ranges", "<0x00 0x02>"),
+            ("/interrupt-controller@60302031b0000/#interrupt-cells", "<0x02>"),
+            ("/interrupt-controller@60302031b0000/phandle", "<0x1111>"),
+            ("/interrupt-controller@60302031b0000/interrupt-controller", ""),
+            (
+                "/chosen/ibm,architecture-vec-5",
+                "[19 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 40 40 00 40]",
+            ),
+            ("/chosen/ibm,arch-vec-5-platform-support", "<0x178018c0 0x19001a40>"),
+        ] {
+            assert!(found.contains(&(name.into(), wanted.into())), "{name} = {wanted} in\n{text}");
+        }
+        assert!(!text.contains("PowerPC-External-Interrupt-Presentation"));
+        let text = xive(InterruptMode::Xive);
+        assert!(text.contains("ibm,arch-vec-5-platform-support = <0x174018c0 0x19001a40>"), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cpu::{Interrupt, Vector};
 use engine::{Engine, EngineExit};
 use hypervisor::{DispatchInfo, Hypervisor};
 use memory::mail::pending;
-use platform::{Entropy, HcallContext, Partition as _, RunState, StartRequest};
+use platform::{Entropy, HcallContext, Mmio, Partition as _, RunState, StartRequest};
 use std::sync::{Arc, Mutex};
 use vcpu::Vcpu;
 
@@ -41,6 +41,7 @@ pub(crate) struct Runner {
     pub hypervisor: Arc<Hypervisor>,
     pub clock: Arc<timing::Clock>,
     pub ram: Ram,
+    pub mmio: Arc<dyn Mmio>,
     pub time: Time,
     pub entropy: Arc<dyn Entropy>,
     /// For the first start after power-on.
@@ -365,6 +366,7 @@ impl Runner {
             vcpu: &mut calling,
             partition: &*self.shared,
             memory: &self.ram,
+            mmio: &*self.mmio,
             clock: &self.time,
             entropy: &*self.entropy,
         });

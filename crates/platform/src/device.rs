@@ -1,7 +1,7 @@
 //! How calls reach their handlers: the context of a hypercall, and how a device enters the tables.
 
 use crate::papr::{HcallStatus, RtasStatus};
-use crate::{CallingVcpu, Clock, Entropy, GuestMemory, Partition};
+use crate::{CallingVcpu, Clock, Entropy, GuestMemory, Mmio, Partition};
 
 /// What a handler may touch. Built by the board on the stack of the vCPU thread for each hypercall.
 pub struct HcallContext<'a> {
@@ -11,6 +11,8 @@ pub struct HcallContext<'a> {
     pub partition: &'a dyn Partition,
     /// Guest RAM.
     pub memory: &'a dyn GuestMemory,
+    /// Registers of devices.
+    pub mmio: &'a dyn Mmio,
     /// Time.
     pub clock: &'a dyn Clock,
     /// Random bytes.

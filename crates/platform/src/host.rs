@@ -62,6 +62,19 @@ pub trait ExternalInterruptLines: Send + Sync {
     fn set_external_interrupt(&self, index: usize, asserted: bool);
 }
 
+/// Registers of devices in the partition's real address space. A vCPU's accesses come here on its own thread, aligned, of
+/// 1, 2, 4 or 8 bytes; a value's most significant byte is the one at the lowest address.
+pub trait Mmio: Send + Sync {
+    /// Whether a device answers at all of `size` bytes from real address `ra` on.
+    fn answers(&self, ra: u64, size: u64) -> bool;
+
+    /// A load by vCPU `vcpu`, of bytes that are answered.
+    fn load(&self, vcpu: usize, ra: u64, size: u32) -> u64;
+
+    /// A store of the low `size` bytes of `value` by vCPU `vcpu`, to bytes that are answered.
+    fn store(&self, vcpu: usize, ra: u64, size: u32, value: u64);
+}
+
 /// Interrupt sources, by XISR number, as devices drive them.
 pub trait InterruptController: Send + Sync {
     /// Sets the level of a level-sensitive source. A number without source is ignored.

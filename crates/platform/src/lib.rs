@@ -8,8 +8,9 @@
 //! | [`GuestMemory`] | board | hypercalls, RTAS, devices |
 //! | [`CallingVcpu`] | board, one object a vCPU thread | hypercall and RTAS handlers, on that vCPU's thread |
 //! | [`Partition`] | board, shared | handlers and the board's own services, on any thread |
-//! | [`ExternalInterruptLines`] | board | XICS, on any thread |
-//! | [`InterruptController`] | XICS | devices, on any thread |
+//! | [`ExternalInterruptLines`] | board | XICS and XIVE, on any thread |
+//! | [`InterruptController`] | XICS, XIVE | devices, on any thread |
+//! | [`Mmio`] | XIVE | vCPUs and hypercalls, on that vCPU's thread |
 //! | [`Console`] | console back-ends | vty |
 //! | [`Clock`], [`Entropy`] | board (real or virtual) | handlers |
 //! | [`PaprDevice`] | devices | the hypercall and RTAS tables |
@@ -27,7 +28,7 @@ mod vcpu;
 
 pub use console::{Console, InputNotifier};
 pub use device::{Hcall, HcallArgs, HcallContext, PaprDevice, RtasCall, RtasFunction};
-pub use host::{Clock, Entropy, ExternalInterruptLines, InterruptController, SeededEntropy, TIMEBASE_HZ};
+pub use host::{Clock, Entropy, ExternalInterruptLines, InterruptController, Mmio, SeededEntropy, TIMEBASE_HZ};
 pub use memory::{Access, GuestMemory, MemoryError, check_range};
 pub use vcpu::{
     CallingVcpu, InvalidateScope, PageSizes, Partition, ProcessTable, RunState, Shutdown, StartError, StartRequest,

@@ -1,5 +1,6 @@
 //! Guest RAM by real address, as PAPR and devices see it.
 
+use std::sync::Arc;
 use thiserror::Error;
 
 /// What was tried on guest memory.
@@ -145,5 +146,19 @@ pub trait GuestMemory: Send + Sync {
     /// A big-endian doubleword.
     fn write_be_u64(&self, ra: u64, value: u64) -> Result<(), MemoryError> {
         self.write(ra, &value.to_be_bytes())
+    }
+}
+
+impl<M: GuestMemory + ?Sized> GuestMemory for Arc<M> {
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+
+    fn read(&self, ra: u64, buffer: &mut [u8]) -> Result<(), MemoryError> {
+        (**self).read(ra, buffer)
+    }
+
+    fn write(&self, ra: u64, data: &[u8]) -> Result<(), MemoryError> {
+        (**self).write(ra, data)
     }
 }

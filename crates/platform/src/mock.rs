@@ -2,8 +2,8 @@
 
 use crate::{
     Access, CallingVcpu, Clock, Console, Entropy, ExternalInterruptLines, GuestMemory, HcallContext, InputNotifier,
-    MemoryError, Partition, ProcessTable, RunState, SeededEntropy, Shutdown, StartError, StartRequest, TlbInvalidate,
-    check_range,
+    MemoryError, Mmio, Partition, ProcessTable, RunState, SeededEntropy, Shutdown, StartError, StartRequest,
+    TlbInvalidate, check_range,
 };
 use ::memory::HashTable;
 use ::memory::hpt::{PageSizes as HashPageSizes, VirtualPage, shift_for};
@@ -45,6 +45,22 @@ impl GuestMemory for VecMemory {
         bytes[ra as usize..][..data.len()].copy_from_slice(data);
         Ok(())
     }
+}
+
+/// No device answers anywhere.
+#[derive(Debug, Clone, Copy)]
+pub struct NoMmio;
+
+impl Mmio for NoMmio {
+    fn answers(&self, _: u64, _: u64) -> bool {
+        false
+    }
+
+    fn load(&self, _: usize, _: u64, _: u32) -> u64 {
+        u64::MAX
+    }
+
+    fn store(&self, _: usize, _: u64, _: u32, _: u64) {}
 }
 
 /// One vCPU of a [`MockPartition`], as others see it.
@@ -408,12 +424,13 @@ impl Console for MockConsole {
 }
 
 /// Everything that a handler may touch, but the vCPU.
-#[derive(Debug)]
 pub struct MockWorld {
     /// vCPUs.
     pub partition: MockPartition,
     /// RAM.
-    pub memory: VecMemory,
+    pub memory: Arc<VecMemory>,
+    /// Registers of devices: none, unless changed.
+    pub mmio: Arc<dyn Mmio>,
     /// Time.
     pub clock: MockClock,
     /// Random bytes.
@@ -425,7 +442,8 @@ impl MockWorld {
     pub fn new(vcpus: usize, memory_bytes: usize) -> MockWorld {
         MockWorld {
             partition: MockPartition::new(vcpus),
-            memory: VecMemory::new(memory_bytes),
+            memory: Arc::new(VecMemory::new(memory_bytes)),
+            mmio: Arc::new(NoMmio),
             clock: MockClock::default(),
             entropy: SeededEntropy::new(1),
         }
@@ -436,7 +454,8 @@ impl MockWorld {
         HcallContext {
             vcpu,
             partition: &self.partition,
-            memory: &self.memory,
+            memory: &*self.memory,
+            mmio: &*self.mmio,
             clock: &self.clock,
             entropy: &self.entropy as &dyn Entropy,
         }

@@ -147,6 +147,17 @@ pub mod opcode {
         H_REGISTER_PROC_TBL = 0x37c;
         H_SIGNAL_SYS_RESET = 0x380;
         H_QUERY_VAS_CAPABILITIES = 0x398;
+        H_INT_GET_SOURCE_INFO = 0x3a8;
+        H_INT_SET_SOURCE_CONFIG = 0x3ac;
+        H_INT_GET_SOURCE_CONFIG = 0x3b0;
+        H_INT_GET_QUEUE_INFO = 0x3b4;
+        H_INT_SET_QUEUE_CONFIG = 0x3b8;
+        H_INT_GET_QUEUE_CONFIG = 0x3bc;
+        H_INT_SET_OS_REPORTING_LINE = 0x3c0;
+        H_INT_GET_OS_REPORTING_LINE = 0x3c4;
+        H_INT_ESB = 0x3c8;
+        H_INT_SYNC = 0x3cc;
+        H_INT_RESET = 0x3d0;
         H_RPT_INVALIDATE = 0x448;
         H_RTAS = 0xf000;
         H_LOGICAL_MEMOP = 0xf001;

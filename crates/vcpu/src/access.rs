@@ -2,7 +2,7 @@
 //! page crossing, watchpoints and pages that hold decoded code.
 
 use crate::context::mode;
-use crate::{R, Vcpu};
+use crate::{Exit, R, Stop, Vcpu};
 use cpu::bits::{dawrx, dsisr, msr, srr1};
 use cpu::{Interrupt, Vector};
 use memory::hash;
@@ -12,6 +12,18 @@ use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 /// Real mode ignores the four high bits of an effective address (Power ISA 3.0B, Book III, 5.7.3).
 const REAL_MASK: u64 = 0x0FFF_FFFF_FFFF_FFFF;
 
+/// What an access reaches.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// RAM: host address and real address.
+    Ram(*mut u8, u64),
+    /// A device: real address.
+    Device(u64),
+}
+
+/// Bytes of the widest access that devices take.
+const DEVICE_ACCESS_MAX: u64 = 8;
+
 /// A data access of at most 16 bytes, translated: one piece, or two where it crosses a page.
 #[derive(Debug, Clone, Copy)]
 struct Pieces {
@@ -19,6 +31,15 @@ struct Pieces {
     first_len: usize,
     second: *mut u8,
     reals: [u64; 2],
+}
+
+/// What a data access of at most 16 bytes reaches.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    /// RAM.
+    Ram(Pieces),
+    /// A device, aligned and in one piece: real address.
+    Device(u64),
 }
 
 impl Vcpu {
@@ -185,15 +206,13 @@ impl Vcpu {
     /// # Errors
     /// The access's interrupt; nothing was stored.
     pub fn slow_access(&mut self, ea: u64, size: u32, store: bool) -> R<*mut u8> {
+        let access = if store { Access::Store } else { Access::Load };
         let whole = !memory::ram::crosses_page(ea, u64::from(size));
-        if whole && !store {
-            return self.data_address(ea, u64::from(size), Access::Load).map(|(host, _)| host);
-        }
-        if whole {
-            let (host, real) = self.data_address(ea, u64::from(size), Access::Store)?;
-            if !self.memory.is_code(real >> PAGE_SHIFT) {
-                return Ok(host);
-            }
+        if whole
+            && let Place::Ram(host, real) = self.place(ea, u64::from(size), access)?
+            && !(store && self.memory.is_code(real >> PAGE_SHIFT))
+        {
+            return Ok(host);
         }
         let mut bytes = self.translated.bounce.map(u64::to_le_bytes).concat();
         if store {
@@ -216,7 +235,10 @@ impl Vcpu {
         if bytes.is_empty() {
             return Ok(());
         }
-        let p = self.pieces(ea, bytes.len(), Access::Load)?;
+        let p = match self.pieces(ea, bytes.len(), Access::Load)? {
+            Reach::Ram(p) => p,
+            Reach::Device(real) => return self.load_device(real, bytes),
+        };
         let (head, tail) = bytes.split_at_mut(p.first_len);
         // SAFETY: the pieces were translated to RAM with room for their lengths.
         unsafe {
@@ -235,7 +257,10 @@ impl Vcpu {
         if bytes.is_empty() {
             return Ok(());
         }
-        let p = self.pieces(ea, bytes.len(), Access::Store)?;
+        let p = match self.pieces(ea, bytes.len(), Access::Store)? {
+            Reach::Ram(p) => p,
+            Reach::Device(real) => return self.store_device(real, bytes),
+        };
         let (head, tail) = bytes.split_at(p.first_len);
         // SAFETY: the pieces were translated to RAM with room for their lengths.
         unsafe {
@@ -255,7 +280,7 @@ impl Vcpu {
     /// The access's interrupt; nothing was stored.
     #[allow(unsafe_code)]
     pub fn zero_block(&mut self, ea: u64, bytes: u64) -> R {
-        let (host, real) = self.data_address(ea, bytes, Access::Store)?;
+        let Place::Ram(host, real) = self.place(ea, bytes, Access::Store)? else { return self.misaligned(ea) };
         debug_assert!(bytes.is_multiple_of(16) && (ea & PAGE_OFFSET) + bytes <= PAGE_SIZE);
         for n in (0..bytes as usize).step_by(16) {
             // SAFETY: data_address returns a pointer into a page of RAM, in which the block ends.
@@ -275,22 +300,67 @@ impl Vcpu {
         let mut left = size;
         while left > 0 {
             let here = left.min(PAGE_SIZE - (at & PAGE_OFFSET));
-            self.data_address(at, here, access)?;
+            self.place(at, here, access)?;
             at = at.wrapping_add(here);
             left -= here;
         }
         Ok(())
     }
 
-    fn pieces(&mut self, ea: u64, len: usize, access: Access) -> R<Pieces> {
+    fn pieces(&mut self, ea: u64, len: usize, access: Access) -> R<Reach> {
         let first_len = len.min((PAGE_SIZE - (ea & PAGE_OFFSET)) as usize);
-        let (first, real) = self.data_address(ea, first_len as u64, access)?;
+        let (first, real) = match self.place(ea, first_len as u64, access)? {
+            Place::Ram(first, real) => (first, real),
+            Place::Device(real) => {
+                let whole = len.is_power_of_two() && len as u64 <= DEVICE_ACCESS_MAX && ea.is_multiple_of(len as u64);
+                return if whole { Ok(Reach::Device(real)) } else { self.misaligned(ea) };
+            }
+        };
         let mut p = Pieces { first, first_len, second: first, reals: [real; 2] };
         if first_len < len {
             let next = self.wrap_ea(ea.wrapping_add(first_len as u64));
-            (p.second, p.reals[1]) = self.data_address(next, (len - first_len) as u64, access)?;
+            let Place::Ram(second, real) = self.place(next, (len - first_len) as u64, access)? else {
+                return self.misaligned(ea);
+            };
+            (p.second, p.reals[1]) = (second, real);
         }
-        Ok(p)
+        Ok(Reach::Ram(p))
+    }
+
+    /// Under the virtual clock an instruction that reaches a device runs as a block of its own: what it changes, interrupts
+    /// above all, is then seen behind it, wherever an engine would have looked next. (Power ISA asks for no such order.)
+    ///
+    /// # Errors
+    /// [`Exit::Alone`]: the instruction is to be run again so.
+    fn alone(&mut self) -> R {
+        if self.clock.is_virtual() && self.alone_at != self.cia {
+            self.alone_at = self.cia;
+            self.exit = Exit::Alone;
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    /// A load of 1, 2, 4 or 8 bytes from a device.
+    #[cold]
+    fn load_device(&mut self, real: u64, bytes: &mut [u8]) -> R {
+        self.alone()?;
+        if let Some(mmio) = &self.mmio {
+            let value = mmio.load(self.index, real, bytes.len() as u32);
+            bytes.copy_from_slice(&value.to_be_bytes()[8 - bytes.len()..]);
+        }
+        Ok(())
+    }
+
+    /// A store of 1, 2, 4 or 8 bytes to a device.
+    #[cold]
+    fn store_device(&mut self, real: u64, bytes: &[u8]) -> R {
+        self.alone()?;
+        if let Some(mmio) = &self.mmio {
+            let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            mmio.store(self.index, real, bytes.len() as u32, value);
+        }
+        Ok(())
     }
 
     /// Effective addresses wrap at 32 bits outside of 64-bit mode.
@@ -299,18 +369,33 @@ impl Vcpu {
         if self.mode & mode::SF != 0 { ea } else { ea & 0xFFFF_FFFF }
     }
 
-    /// Host and real address of data within one 4K page. Fills the TLB.
+    /// Host and real address of data within one 4K page, for an access that devices do not take: atomic, or reserving.
+    /// Fills the TLB.
     ///
     /// # Errors
     /// The access's interrupt.
     pub fn data_address(&mut self, ea: u64, size: u64, access: Access) -> R<(*mut u8, u64)> {
+        match self.place(ea, size, access)? {
+            Place::Ram(host, real) => Ok((host, real)),
+            Place::Device(_) => {
+                let cause = dsisr::NOT_CACHED | if access == Access::Store { dsisr::STORE } else { 0 };
+                self.raise(Interrupt::new(Vector::DataStorage, self.cia).with_dar(ea).with_dsisr(cause))
+            }
+        }
+    }
+
+    /// What data within one 4K page is. Fills the TLB.
+    ///
+    /// # Errors
+    /// The access's interrupt.
+    fn place(&mut self, ea: u64, size: u64, access: Access) -> R<Place> {
         let quadrant = (ea >> 63) as usize;
         let context = self.data_context[quadrant];
         let page = ea & !PAGE_OFFSET;
         let entry = *self.tlb.entry_at(ea, self.data_entries[quadrant]);
         let tag = if access == Access::Store { entry.write } else { entry.read };
         if tag == page | context {
-            return Ok((ea.wrapping_add(entry.addend) as *mut u8, entry.real | ea & PAGE_OFFSET));
+            return Ok(Place::Ram(ea.wrapping_add(entry.addend) as *mut u8, entry.real | ea & PAGE_OFFSET));
         }
         self.check_watchpoints(ea, size, access)?;
         self.resolve_space(context, quadrant);
@@ -332,6 +417,10 @@ impl Vcpu {
             (ea & REAL_MASK, true, true, true)
         };
         let Some(host) = self.memory.host(real & !PAGE_OFFSET, PAGE_SIZE) else {
+            // Pages of devices are not remembered: each access to them comes here.
+            if self.mmio.as_ref().is_some_and(|mmio| mmio.answers(real, size)) {
+                return Ok(Place::Device(real));
+            }
             return self.bad_real_address(ea);
         };
         if cacheable && !self.page_is_watched(page) {
@@ -345,7 +434,7 @@ impl Vcpu {
             }
         }
         let offset = (ea & PAGE_OFFSET) as usize;
-        Ok((host.wrapping_add(offset), real))
+        Ok(Place::Ram(host.wrapping_add(offset), real))
     }
 
     fn walk(&self, ea: u64, access: Access) -> Result<radix::Leaf, Fault> {
@@ -412,10 +501,12 @@ impl Vcpu {
     /// The alignment interrupt.
     #[inline]
     pub fn check_aligned(&mut self, ea: u64, size: u32) -> R {
-        if ea & u64::from(size - 1) != 0 {
-            return self.raise(Interrupt::new(Vector::Alignment, self.cia).with_dar(ea));
-        }
-        Ok(())
+        if ea & u64::from(size - 1) != 0 { self.misaligned(ea) } else { Ok(()) }
+    }
+
+    /// The alignment interrupt: also of what devices do not take.
+    fn misaligned<T>(&mut self, ea: u64) -> R<T> {
+        self.raise(Interrupt::new(Vector::Alignment, self.cia).with_dar(ea))
     }
 
     fn watch_range(&self, n: usize) -> (u64, u64) {

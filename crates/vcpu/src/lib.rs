@@ -22,6 +22,7 @@ use memory::mail::{Invalidation, Mailbox, Message, pending};
 use memory::radix::ProcessTable;
 use memory::tlb::Space;
 use memory::{HashTable, Memory, Tlb};
+use platform::Mmio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use timing::Clock;
@@ -42,6 +43,8 @@ pub enum Exit {
     Interrupt(Interrupt),
     /// `sc 1`: NIA is behind it, r3 and up hold the call.
     Hypercall,
+    /// The instruction at CIA reaches a device: it is to run as a block of its own. See [`Vcpu::alone_at`].
+    Alone,
 }
 
 /// What the engine must do about decoded code before it goes on.
@@ -158,7 +161,15 @@ pub struct Vcpu {
     pub code_events: Vec<CodeEvent>,
     /// Source of `darn`, `H_RANDOM` has its own.
     pub random: u64,
+    /// Registers of devices, if there are any.
+    pub mmio: Option<Arc<dyn Mmio>>,
+    /// Under the virtual clock: address of the instruction that may reach devices because it runs as a block of its own;
+    /// [`NOT_ALONE`] if there is none. What it changes is then seen behind it, by whichever engine.
+    pub alone_at: u64,
 }
+
+/// No address of an instruction.
+pub const NOT_ALONE: u64 = u64::MAX;
 
 // SAFETY: the only raw pointer is `pending`: it leads to an atomic in `memory`, which is Send + Sync and which the vCPU keeps alive.
 #[allow(unsafe_code)]
@@ -217,6 +228,8 @@ impl Vcpu {
             unacknowledged: false,
             code_events: Vec::new(),
             random: 0x9E37_79B9_7F4A_7C15 ^ index as u64,
+            mmio: None,
+            alone_at: NOT_ALONE,
         };
         vcpu.reset();
         vcpu
@@ -239,6 +252,7 @@ impl Vcpu {
         self.invalidate(Invalidation::All);
         self.code_events.push(CodeEvent::ForgetAll);
         self.exit = Exit::Next;
+        self.alone_at = NOT_ALONE;
         self.refresh_context();
     }
 

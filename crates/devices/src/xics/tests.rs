@@ -201,11 +201,11 @@ fn wild_arguments() {
         assert_eq!(rig.call(0, H_IPOLL, &[server]).0, -4);
     }
     let lines = Arc::new(MockPartition::new(1));
-    assert_eq!(Xics::new(&[0, 8, 8], lines.clone()).err(), Some(XicsError::DoubleServer(8)));
+    assert_eq!(Xics::new(&[0, 8, 8], lines.clone()).err(), Some(InterruptError::DoubleServer(8)));
     let mut xics = Xics::new(&[0, 8], lines).unwrap();
     assert!(xics.add_source(0xfff, SourceKind::Level).is_err());
     assert!(xics.add_source(0x2000, SourceKind::Level).is_err());
-    assert_eq!(xics.icp_of_server(8), Some(1));
+    assert_eq!(xics.servers.index_of(8), Some(1));
 }
 
 proptest! {

@@ -8,9 +8,19 @@ fn or_parameter(result: Result<(), MemoryError>) -> HcallStatus {
     if result.is_ok() { HcallStatus::H_SUCCESS } else { HcallStatus::H_PARAMETER }
 }
 
+/// Whether an access of `size` bytes at `ra` is one that a device takes.
+fn reaches_device(context: &HcallContext<'_>, size: u64, ra: u64) -> bool {
+    matches!(size, 1 | 2 | 4 | 8) && ra.is_multiple_of(size) && context.mmio.answers(ra, size)
+}
+
 /// Size (1, 2, 4 or 8), address; the value goes to r4.
 pub(super) fn load(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
     let &[size, ra, ..] = args;
+    if reaches_device(context, size, ra) {
+        let value = context.mmio.load(context.vcpu.index(), ra, size as u32);
+        context.vcpu.set_gpr(4, value);
+        return HcallStatus::H_SUCCESS;
+    }
     let value = match size {
         1 => context.memory.read_u8(ra).map(u64::from),
         2 => context.memory.read_be_u16(ra).map(u64::from),
@@ -24,6 +34,10 @@ pub(super) fn load(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallA
 /// Size (1, 2, 4 or 8), address, value.
 pub(super) fn store(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
     let &[size, ra, value, ..] = args;
+    if reaches_device(context, size, ra) {
+        context.mmio.store(context.vcpu.index(), ra, size as u32, value);
+        return HcallStatus::H_SUCCESS;
+    }
     or_parameter(match size {
         1 => context.memory.write_u8(ra, value as u8),
         2 => context.memory.write_be_u16(ra, value as u16),

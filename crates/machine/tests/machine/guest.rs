@@ -50,6 +50,7 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
         max_vcpus: 2,
         capabilities,
         mmu: None,
+        interrupt_mode: devices::InterruptMode::Dual,
         kernel,
         kernel_address: 0x40_0000,
         initrd: None,
