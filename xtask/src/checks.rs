@@ -20,6 +20,8 @@ const GUEST: &str = "debian-6.12";
 const SHORT_GUEST: &str = "debian-6.1";
 /// `PPC_FEATURE2_SCV` of AT_HWCAP2: the kernel has set up `scv` (Linux `Documentation/arch/powerpc/elf_hwcaps.rst`).
 const HWCAP2_SCV: u64 = 0x0010_0000;
+/// What shows that CPUs work together.
+const SMP_TESTS: &str = "boot,smp,hotplug,interrupts";
 /// The last line of what init says before it starts the shell.
 const BANNER_END: &str = "'reboot' starts it again.";
 
@@ -107,6 +109,8 @@ fn all_checks() -> Vec<Check> {
     for cpus in [2, 4] {
         add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, GUEST, cpus)));
     }
+    add("xics", false, Box::new(xics));
+    add("xive-off", true, Box::new(xive_off));
     add("no-reboot", false, Box::new(no_reboot));
     add("panic", true, Box::new(panic));
     add("idle", false, Box::new(idle));
@@ -298,17 +302,40 @@ fn ail_off(plan: &Plan) -> Result<String> {
     Ok(format!("AT_HWCAP2 {hwcap2:#x}, no scv among {all} interrupts"))
 }
 
+/// With XIVE, which Linux wants where it is offered.
 fn smp(plan: &Plan, guest: &str, cpus: u32) -> Result<String> {
-    let boot = Boot { cpus, ..plan.boot_of(&plan.guest(guest)?, "boot,smp,hotplug") };
-    let outcome = boot.run(&format!("smp-{cpus}-{guest}"))?;
+    let boot = Boot { cpus, ..plan.boot_of(&plan.guest(guest)?, SMP_TESTS) };
+    works_together(&boot, &format!("smp-{cpus}-{guest}"), "XIVE")
+}
+
+/// The same with XICS.
+fn xics(plan: &Plan) -> Result<String> {
+    let boot = Boot { cpus: 4, machine: vec!["ic-mode=xics".to_owned()], ..plan.boot(SMP_TESTS)? };
+    works_together(&boot, "xics", "XICS")
+}
+
+/// The machine decides as a kernel with this command line would have in a negotiation.
+fn xive_off(plan: &Plan) -> Result<String> {
+    let mut boot = Boot { cpus: 2, ..plan.boot(SMP_TESTS)? };
+    boot.append.push("xive=off".to_owned());
+    works_together(&boot, "xive-off", "XICS")
+}
+
+fn works_together(boot: &Boot, name: &str, controller: &str) -> Result<String> {
+    let outcome = boot.run(name)?;
+    let cpus = boot.cpus;
     ended_well(&outcome)?;
+    expect(&outcome, "controller", controller)?;
+    expect(&outcome, "wake-ups", "2000 of 2000")?;
+    let ipis = number_of(&outcome.value("ipis")?)?;
+    ensure!(ipis > 1000, "{ipis} interrupts between processors, expected more than 1000; {}", outcome.command);
     expect(&outcome, "online", &format!("0-{}", cpus - 1))?;
     expect(&outcome, "cpus", &cpus.to_string())?;
     expect(&outcome, "checksums", "16 of 16 right")?;
     expect(&outcome, "cycled", &(cpus - 1).to_string())?;
     expect(&outcome, "online-after", &format!("0-{}", cpus - 1))?;
     expect(&outcome, "complaints", "0")?;
-    Ok(spent(&outcome))
+    Ok(format!("{controller}, {ipis} interrupts between processors, {}", spent(&outcome)))
 }
 
 fn no_reboot(plan: &Plan) -> Result<String> {
@@ -424,8 +451,13 @@ fn two_boots_with(plan: &Plan, file: &Path) -> Result<String> {
 /// The first number of a statistic.
 fn number(outcome: &Outcome, name: &str) -> Result<u64> {
     let text = outcome.statistic(name)?;
+    number_of(&text).with_context(|| format!("after `{name}:`"))
+}
+
+/// The number at the beginning of `text`.
+fn number_of(text: &str) -> Result<u64> {
     let digits = text.split(' ').next().unwrap_or_default();
-    digits.parse().with_context(|| format!("expected a number after `{name}:`, found {text:?}"))
+    digits.parse().with_context(|| format!("expected a number, found {text:?}"))
 }
 
 /// Under the virtual clock the same command gives the same run, bit for bit, however guest code is executed.

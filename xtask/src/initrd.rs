@@ -20,6 +20,7 @@ const NEEDED_APPLETS: &[&str] = &[
     "halt",
     "head",
     "md5sum",
+    "mkfifo",
     "mount",
     "nproc",
     "od",
@@ -32,6 +33,7 @@ const NEEDED_APPLETS: &[&str] = &[
     "sh",
     "sha256sum",
     "sleep",
+    "sort",
     "taskset",
     "tr",
     "uname",
@@ -45,6 +47,7 @@ const TESTS: &[(&str, &str)] = &[
     ("hotplug", include_str!("../guest/tests/hotplug")),
     ("hwcap", include_str!("../guest/tests/hwcap")),
     ("idle", include_str!("../guest/tests/idle")),
+    ("interrupts", include_str!("../guest/tests/interrupts")),
     ("reboot", include_str!("../guest/tests/reboot")),
     ("smp", include_str!("../guest/tests/smp")),
 ];

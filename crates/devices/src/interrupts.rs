@@ -1,12 +1,14 @@
 //! The interrupt controller of a partition as board and devices see it: XICS, XIVE, or both, of which one is in use.
 
-use crate::{Xics, Xive, lock};
+use crate::{Xics, Xive};
+use platform::papr::opcode::{H_INT_GET_SOURCE_INFO, H_INT_RESET};
 use platform::papr::{HcallStatus, RtasStatus};
 use platform::{
     ExternalInterruptLines, GuestMemory, Hcall, HcallArgs, HcallContext, InterruptController, Mmio, PaprDevice,
     RtasCall, RtasFunction,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use thiserror::Error;
 
 /// First source number of the devices of a `pseries` machine.
@@ -113,8 +115,8 @@ pub struct Interrupts {
     xive: Option<Xive>,
     /// In use at power-on.
     first: Controller,
-    /// In use now.
-    active: Mutex<Controller>,
+    /// XIVE is in use now.
+    exploitation: AtomicBool,
     hcalls: Vec<Hcall>,
 }
 
@@ -143,7 +145,7 @@ impl Interrupts {
         let rows = |device: Option<&dyn PaprDevice>| device.map_or(Vec::new(), |device| device.hcalls().to_vec());
         let mut hcalls = rows(xics.as_ref().map(|xics| xics as _));
         hcalls.extend(rows(xive.as_ref().map(|xive| xive as _)));
-        Ok(Interrupts { xics, xive, first, active: Mutex::new(first), hcalls })
+        Ok(Interrupts { xics, xive, first, exploitation: AtomicBool::new(first == Controller::Xive), hcalls })
     }
 
     /// Makes source `xisr` of a device exist, off.
@@ -162,7 +164,7 @@ impl Interrupts {
 
     /// The controller in use.
     pub fn active(&self) -> Controller {
-        *lock(&self.active)
+        if self.exploitation.load(SeqCst) { Controller::Xive } else { Controller::Xics }
     }
 
     /// State of the controller in use, for people.
@@ -209,7 +211,7 @@ impl PaprDevice for Interrupts {
     }
 
     fn hcall(&self, opcode: u64, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
-        let of_xive = self.xive.as_ref().is_some_and(|xive| xive.hcalls().iter().any(|row| row.opcode == opcode));
+        let of_xive = (H_INT_GET_SOURCE_INFO..=H_INT_RESET).contains(&opcode);
         match (of_xive, self.active_xive(), self.active_xics()) {
             (true, Some(xive), _) => xive.hcall(opcode, context, args),
             (true, None, _) => HcallStatus::H_FUNCTION,
@@ -227,7 +229,7 @@ impl PaprDevice for Interrupts {
     }
 
     fn reset(&self) {
-        *lock(&self.active) = self.first;
+        self.exploitation.store(self.first == Controller::Xive, SeqCst);
         if let Some(xics) = &self.xics {
             xics.reset();
         }

@@ -13,9 +13,12 @@ use vcpu::{Exit, NOT_ALONE, Silent, Stop, Vcpu};
 /// Where devices are.
 const DEVICES: u64 = 0x0006_0000_0000_0000;
 
+/// An access: vCPU, real address, size, what was stored.
+type Done = (usize, u64, u32, Option<u64>);
+
 /// A page of a device that says what was done.
 #[derive(Default)]
-struct Page(Mutex<Vec<(usize, u64, u32, Option<u64>)>>);
+struct Page(Mutex<Vec<Done>>);
 
 impl Mmio for Page {
     fn answers(&self, ra: u64, size: u64) -> bool {
@@ -42,7 +45,7 @@ fn vcpu(clock: Clock, bits: u64) -> (Vcpu, Arc<Page>) {
     (v, page)
 }
 
-fn done(page: &Page) -> Vec<(usize, u64, u32, Option<u64>)> {
+fn done(page: &Page) -> Vec<Done> {
     std::mem::take(&mut page.0.lock().unwrap())
 }
 

@@ -62,7 +62,7 @@ fn levels_are_known_to_whoever_is_in_use() {
     let (world, device) = interrupts(InterruptMode::Dual, Controller::Xics);
     device.set_level(LEVEL, true);
     device.pulse(LEVEL);
-    *lock(&device.active) = Controller::Xive;
+    device.exploitation.store(true, SeqCst);
     assert_eq!(call(&world, &device, H_INT_ESB, &[0, LEVEL.into(), 0xc00]), (0, 1));
     assert_eq!(call(&world, &device, H_INT_ESB, &[0, LEVEL.into(), 0]), (0, 1), "it is sent by the end");
     device.reset();
