@@ -1,10 +1,11 @@
 //! The board: built from a [`Config`], run until the guest or somebody outside ends it.
 
 use crate::accelerator::{Accelerator, AcceleratorKind, Engines, Role};
+use crate::content::Content;
 use crate::error::MachineError;
 use crate::fdt::{Tree, VioNode};
 use crate::layout::{Layout, Wanted, place};
-use crate::loader::{Endianness, Kernel, read_initrd};
+use crate::loader::{Endianness, Kernel, open_initrd};
 use crate::lockstep::{self, Follower};
 use crate::mmu::{self, Mmu};
 use crate::outside::{Patient, Ram, Time};
@@ -93,7 +94,7 @@ pub struct Config {
 pub struct Machine {
     config: Config,
     kernel: Kernel,
-    initrd: Option<Vec<u8>>,
+    initrd: Option<Content>,
     layout: Layout,
     mmu: Mmu,
     tree: Vec<u8>,
@@ -157,12 +158,12 @@ impl Machine {
     /// Builds one machine.
     pub(crate) fn build(mut config: Config, role: Role) -> Result<Machine, MachineError> {
         let kernel = Kernel::from_file(&config.kernel)?;
-        let initrd = config.initrd.as_ref().map(|path| read_initrd(path, config.ram_bytes)).transpose()?;
+        let initrd = config.initrd.as_ref().map(|path| open_initrd(path, config.ram_bytes)).transpose()?;
         let layout = place(&Wanted {
             ram_bytes: config.ram_bytes,
             kernel_address: config.kernel_address,
             kernel_bytes: kernel.memory_bytes,
-            initrd_bytes: initrd.as_ref().map(|bytes| bytes.len() as u64),
+            initrd_bytes: initrd.as_ref().map(Content::len),
             rtas_bytes: rtas_size_bytes(config.max_vcpus),
             tree_bytes: tree_room(&config),
         })?;
@@ -415,10 +416,10 @@ impl Machine {
         let shift = hpt::shift_for(self.config.ram_bytes);
         memory.set_hash_table(Arc::new(HashTable::new(shift, mmu::page_sizes(&self.config))));
         for segment in &self.kernel.segments {
-            memory.write(self.config.kernel_address + segment.offset, &segment.bytes)?;
+            segment.content.write(memory, self.config.kernel_address + segment.offset)?;
         }
         if let (Some(initrd), Some(place)) = (&self.initrd, &self.layout.initrd) {
-            memory.write(place.start, initrd)?;
+            initrd.write(memory, place.start)?;
         }
         memory.write(self.layout.tree.start, &self.tree)?;
         memory.write(self.layout.rtas.start, &RTAS_STUB)?;

@@ -7,6 +7,7 @@
 mod accelerator;
 mod board;
 mod calling;
+mod content;
 mod difference;
 mod error;
 pub mod fdt;
@@ -23,6 +24,7 @@ mod twin;
 
 pub use accelerator::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
 pub use board::{CONSOLES_MAX, Config, Handle, Machine, VCPUS_MAX};
+pub use content::{Content, Origin};
 pub use difference::{Difference, Pair, Piece};
 pub use error::MachineError;
 pub use mmu::Mmu;

@@ -4,13 +4,14 @@
 //! distances in *physical* addresses, and the lowest lies at the load address; Linux' `vmlinux` is linked at
 //! 0xc000000000000000 with physical address 0. Any other ELF file is loaded and entered in the same way.
 
+use crate::content::{Content, Origin};
+use memory::RamError;
 use object::elf::{
     ELFCLASS32, EM_386, EM_AARCH64, EM_PPC, EM_PPC64, EM_S390, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PT_LOAD,
 };
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Where a kernel is loaded unless `-M kernel-addr=` says otherwise; QEMU loads `pseries` kernels there too.
@@ -18,6 +19,8 @@ pub const DEFAULT_KERNEL_ADDRESS: u64 = 0x40_0000;
 
 /// Kernel files beyond this size are not read.
 const KERNEL_FILE_MAX_BYTES: u64 = 4 << 30;
+/// The headers of a kernel file are among its first bytes, or all of it is read.
+const HEAD_BYTES: u64 = 1 << 16;
 
 /// Why a kernel or an initrd cannot be loaded.
 #[derive(Debug, Error)]
@@ -42,6 +45,9 @@ pub enum LoadError {
         /// Largest size.
         max_bytes: u64,
     },
+    /// It does not fit into RAM.
+    #[error(transparent)]
+    Ram(#[from] RamError),
     /// The content is not a kernel that can be entered.
     #[error("kernel {}: {reason}", path.display())]
     Kernel {
@@ -139,23 +145,17 @@ pub enum Endianness {
     Big,
 }
 
-/// Bytes of one segment and where they go, counted from the load address.
-#[derive(Clone, PartialEq, Eq)]
+/// One segment and where it goes, counted from the load address.
+#[derive(Debug, Clone)]
 pub struct Segment {
     /// Distance from the load address.
     pub offset: u64,
     /// The bytes; what a segment has beyond them in memory is zero.
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Segment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Segment {{ offset: {:#x}, {:#x} bytes }}", self.offset, self.bytes.len())
-    }
+    pub content: Content,
 }
 
 /// A kernel, ready to be put into RAM any number of times.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Kernel {
     /// What is written.
     pub segments: Vec<Segment>,
@@ -168,16 +168,26 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads a kernel from a file.
+    /// Reads a kernel's headers from a file, which stays open for the rest; what is no regular file is read as a whole.
     ///
     /// # Errors
     /// [`LoadError`] says what is wrong with it.
     pub fn from_file(path: &Path) -> Result<Kernel, LoadError> {
         let bad = |reason| LoadError::Kernel { path: path.into(), reason };
-        // The first bytes decide, so that a disk or a device is not read to its end.
-        let head = read("kernel", path, Some(64), u64::MAX)?;
-        check_ident(&head).map_err(bad)?;
-        Kernel::from_bytes(&read("kernel", path, None, KERNEL_FILE_MAX_BYTES)?).map_err(bad)
+        let mut origin = Origin::open("kernel", path)?;
+        if !origin.is_stream() {
+            // The first bytes decide, so that a disk or a device is not read to its end.
+            let head = origin.head(HEAD_BYTES)?;
+            check_ident(&head).map_err(bad)?;
+            if let Some(file_bytes) = origin.len().filter(|len| *len <= KERNEL_FILE_MAX_BYTES)
+                && let Ok(kernel) = Kernel::parse(&head, file_bytes)
+            {
+                let origin = Arc::new(origin);
+                return Ok(kernel.with(|at, len| Content::File { origin: origin.clone(), at, len }));
+            }
+        }
+        // Should something be wrong with it, this finds the same.
+        Kernel::from_bytes(&origin.read(KERNEL_FILE_MAX_BYTES)?).map_err(bad)
     }
 
     /// Reads a kernel from the content of a file.
@@ -185,6 +195,13 @@ impl Kernel {
     /// # Errors
     /// [`ElfError`] says what is wrong with it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Kernel, ElfError> {
+        let parsed = Kernel::parse(bytes, bytes.len() as u64)?;
+        // `parse` has seen that they lie inside.
+        Ok(parsed.with(|at, len| Content::Bytes(bytes[at as usize..][..len as usize].to_vec())))
+    }
+
+    /// Reads the headers of a file of `file_bytes`, which are among its first ones.
+    fn parse(bytes: &[u8], file_bytes: u64) -> Result<Parsed, ElfError> {
         check_ident(bytes)?;
         let header = FileHeader64::<object::Endianness>::parse(bytes)
             .map_err(|_| ElfError::Damaged("the header is cut off, or of an unknown version"))?;
@@ -218,19 +235,15 @@ impl Kernel {
                 vaddr: program.p_vaddr(endian),
                 paddr: program.p_paddr(endian),
                 memory_bytes: program.p_memsz(endian),
-                bytes: program.data(endian, bytes).map_err(|()| ElfError::Truncated {
-                    index,
-                    offset: program.p_offset(endian),
-                    size_bytes: program.p_filesz(endian),
-                    file_bytes: bytes.len() as u64,
-                })?,
+                at: program.p_offset(endian),
+                len: program.p_filesz(endian),
             };
-            if load.bytes.len() as u64 > load.memory_bytes {
-                return Err(ElfError::FileBeyondMemory {
-                    index,
-                    file_bytes: load.bytes.len() as u64,
-                    memory_bytes: load.memory_bytes,
-                });
+            let &Load { memory_bytes, at: offset, len: size_bytes, .. } = &load;
+            if offset.checked_add(size_bytes).is_none_or(|end| end > file_bytes) {
+                return Err(ElfError::Truncated { index, offset, size_bytes, file_bytes });
+            }
+            if size_bytes > memory_bytes {
+                return Err(ElfError::FileBeyondMemory { index, file_bytes: size_bytes, memory_bytes });
             }
             if load.memory_bytes > 0 {
                 loads.push(load);
@@ -240,33 +253,51 @@ impl Kernel {
             object::Endianness::Little => Endianness::Little,
             object::Endianness::Big => Endianness::Big,
         };
-        place(&loads, header.e_entry(endian), endianness)
+        place(loads, header.e_entry(endian), endianness)
     }
 }
 
 /// A segment that is loaded, as the file has it.
-struct Load<'a> {
+struct Load {
     vaddr: u64,
     paddr: u64,
     memory_bytes: u64,
-    bytes: &'a [u8],
+    /// Where its bytes start in the file, and how many they are.
+    at: u64,
+    len: u64,
 }
 
-fn place(loads: &[Load<'_>], entry: u64, endianness: Endianness) -> Result<Kernel, ElfError> {
+/// A kernel without its bytes.
+struct Parsed {
+    loads: Vec<Load>,
+    lowest: u64,
+    entry_offset: u64,
+    memory_bytes: u64,
+    endianness: Endianness,
+}
+
+impl Parsed {
+    /// With the bytes: `content` is asked for parts of the file.
+    fn with(self, content: impl Fn(u64, u64) -> Content) -> Kernel {
+        let segment = |l: &Load| Segment { offset: l.paddr - self.lowest, content: content(l.at, l.len) };
+        let Parsed { entry_offset, memory_bytes, endianness, .. } = self;
+        Kernel { segments: self.loads.iter().map(segment).collect(), entry_offset, memory_bytes, endianness }
+    }
+}
+
+fn place(loads: Vec<Load>, entry: u64, endianness: Endianness) -> Result<Parsed, ElfError> {
     let lowest = loads.iter().map(|load| load.paddr).min().ok_or(ElfError::NoSegments)?;
-    let end = |load: &Load<'_>| u128::from(load.paddr - lowest) + u128::from(load.memory_bytes);
+    let end = |load: &Load| u128::from(load.paddr - lowest) + u128::from(load.memory_bytes);
     let span_bytes = loads.iter().map(end).max().unwrap_or(0);
     // RAM ends far below 2^60, the real addresses that a partition can have.
     let memory_bytes = u64::try_from(span_bytes).ok().filter(|&bytes| bytes < 1 << 60);
     let memory_bytes = memory_bytes.ok_or(ElfError::TooWide { lowest, span_bytes })?;
     // The entry is an effective address; bare-metal images that are linked where they run have the same in both.
-    let within = |base: u64, load: &Load<'_>| entry.checked_sub(base).filter(|&offset| offset < load.memory_bytes);
+    let within = |base: u64, load: &Load| entry.checked_sub(base).filter(|&offset| offset < load.memory_bytes);
     let by_vaddr = loads.iter().find_map(|load| within(load.vaddr, load).map(|offset| load.paddr - lowest + offset));
     let by_paddr = || loads.iter().find_map(|load| within(load.paddr, load).map(|offset| load.paddr - lowest + offset));
     let entry_offset = by_vaddr.or_else(by_paddr).ok_or(ElfError::EntryOutside { entry })?;
-    let segments =
-        loads.iter().map(|load| Segment { offset: load.paddr - lowest, bytes: load.bytes.to_vec() }).collect();
-    Ok(Kernel { segments, entry_offset, memory_bytes, endianness })
+    Ok(Parsed { loads, lowest, entry_offset, memory_bytes, endianness })
 }
 
 /// What can be said from the first bytes.
@@ -297,35 +328,12 @@ fn check_ident(bytes: &[u8]) -> Result<(), ElfError> {
     }
 }
 
-/// Reads an initrd.
+/// Opens an initrd.
 ///
 /// # Errors
 /// [`LoadError::Io`], or [`LoadError::TooLarge`] when it has more than `max_bytes`.
-pub fn read_initrd(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LoadError> {
-    read("initrd", path, None, max_bytes)
-}
-
-/// The first `head_bytes` of a file, or all of it when it has at most `max_bytes`.
-fn read(what: &'static str, path: &Path, head_bytes: Option<u64>, max_bytes: u64) -> Result<Vec<u8>, LoadError> {
-    let io = |source| LoadError::Io { what, path: path.into(), source };
-    let mut file = File::open(path).map_err(io)?;
-    let regular = file.metadata().map_err(io)?.is_file();
-    if let Some(head_bytes) = head_bytes {
-        // A pipe gives its bytes only once: it is looked at when it has been read.
-        if !regular && file.stream_position().is_err() {
-            return Ok(b"\x7fELF".to_vec());
-        }
-        let mut head = Vec::new();
-        file.take(head_bytes).read_to_end(&mut head).map_err(io)?;
-        return Ok(head);
-    }
-    let mut bytes = Vec::new();
-    // One byte more tells a file that fits from one that does not.
-    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(LoadError::TooLarge { what, path: path.into(), max_bytes });
-    }
-    Ok(bytes)
+pub fn open_initrd(path: &Path, max_bytes: u64) -> Result<Content, LoadError> {
+    Origin::open("initrd", path)?.all(max_bytes)
 }
 
 #[cfg(test)]
@@ -402,7 +410,10 @@ mod tests {
             let kernel = Kernel::from_bytes(&Header { little, kind, ..Header::default() }.file()).unwrap();
             assert_eq!((kernel.entry_offset, kernel.memory_bytes), (0x10, 0x100));
             assert_eq!(kernel.endianness == Endianness::Little, little);
-            assert_eq!(kernel.segments, [Segment { offset: 0, bytes: vec![1; 0x40] }]);
+            let [Segment { offset: 0, content: Content::Bytes(bytes) }] = &kernel.segments[..] else {
+                panic!("{kernel:?}")
+            };
+            assert_eq!(bytes, &[1; 0x40]);
         }
     }
 
@@ -468,7 +479,41 @@ mod tests {
         assert!(matches!(Kernel::from_file(Path::new("/")), Err(LoadError::Io { .. })));
         let text = Kernel::from_file(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(text.contains("not an ELF file"), "{text}");
-        assert!(matches!(read_initrd(Path::new("/dev/zero"), 1 << 16), Err(LoadError::TooLarge { .. })));
-        assert_eq!(read_initrd(Path::new("/dev/null"), 1 << 16).unwrap(), b"");
+        assert!(matches!(open_initrd(Path::new("/dev/zero"), 1 << 16), Err(LoadError::TooLarge { .. })));
+        assert!(open_initrd(Path::new("/dev/null"), 1 << 16).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_kernel_in_a_file_is_the_same_as_its_bytes() {
+        let path = std::env::temp_dir().join(format!("aileron-loader-{}", std::process::id()));
+        let segments = vec![(1, 0x1000, 0x8000, 4, 8), (1, 0x5000, 0x7000, 8, 0x20)];
+        let mut file = Header { entry: 0x1004, segments, ..Header::default() }.file();
+        // Once with its headers at the beginning, and once where all of the file has to be read for them.
+        for far in [false, true] {
+            if far {
+                let headers = file[64..64 + 2 * 56].to_vec();
+                file.resize(HEAD_BYTES as usize + 100, 0);
+                let at = file.len() as u64;
+                file.extend(headers);
+                file[32..40].copy_from_slice(&at.to_le_bytes());
+            }
+            std::fs::write(&path, &file).unwrap();
+            let ram_of = |kernel: Kernel| {
+                let memory = memory::Memory::new(0x1_0000, 1).unwrap();
+                kernel.segments.iter().for_each(|s| s.content.write(&memory, s.offset).unwrap());
+                let mut ram = vec![0; 0x1_0000];
+                memory.read(0, &mut ram).unwrap();
+                (kernel.entry_offset, kernel.memory_bytes, ram)
+            };
+            let kernel = Kernel::from_file(&path).unwrap();
+            assert_eq!(matches!(kernel.segments[0].content, Content::File { .. }), !far);
+            assert_eq!(ram_of(kernel), ram_of(Kernel::from_bytes(&file).unwrap()));
+            let text = {
+                std::fs::write(&path, &file[..file.len() - 1]).unwrap();
+                Kernel::from_file(&path).unwrap_err().to_string()
+            };
+            assert!(text.contains(if far { "headers" } else { "truncated" }), "{text}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,11 +1,11 @@
-//! Guest RAM: one mapped file, the pages that hold decoded code, and the checked way in for
+//! Guest RAM: one mapping, the pages that hold decoded code, and the checked way in for
 //! everyone who is not an engine's fast path (devices, hypercalls, RTAS, loaders).
 
 use crate::hpt::{HashTable, PageSizes};
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
-use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +30,12 @@ pub enum RamError {
         /// What the host said.
         source: std::io::Error,
     },
+    /// A file whose bytes were to go into RAM.
+    #[error("reading a file into guest RAM: {source}")]
+    File {
+        /// What the host said; [`std::io::ErrorKind::UnexpectedEof`] if it has become shorter.
+        source: std::io::Error,
+    },
     /// An access outside of RAM.
     #[error("real address {address:#x} + {len} bytes is outside of the {ram:#x} bytes of guest RAM")]
     OutOfRange {
@@ -46,13 +52,11 @@ pub enum RamError {
 #[derive(Debug)]
 pub struct GuestRam {
     map: memmap2::MmapRaw,
-    /// What is mapped: tells which pages were ever used.
-    file: File,
     len: u64,
 }
 
 impl GuestRam {
-    /// `bytes` of zeroed RAM, a multiple of 64 KiB, in an anonymous file.
+    /// `bytes` of zeroed RAM, a multiple of 64 KiB.
     ///
     /// # Errors
     /// [`RamError::Size`], or [`RamError::Host`].
@@ -60,15 +64,13 @@ impl GuestRam {
         if bytes == 0 || !bytes.is_multiple_of(0x1_0000) || bytes > 1 << 46 {
             return Err(RamError::Size(bytes));
         }
-        let host = |source: std::io::Error| RamError::Host { bytes, source };
-        let fd =
-            rustix::fs::memfd_create("aileron-ram", rustix::fs::MemfdFlags::CLOEXEC).map_err(|e| host(e.into()))?;
-        let file = File::from(fd);
-        file.set_len(bytes).map_err(host)?;
-        let map = memmap2::MmapOptions::new().map_raw(&file).map_err(host)?;
-        // Large pages where the host offers them: fewer host TLB misses. Refusal costs nothing.
+        // Anonymous: hosts seldom have large pages for memory files. What is never touched is not reserved either.
+        let map = memmap2::MmapOptions::new().len(bytes as usize).no_reserve_swap().map_anon();
+        let map = memmap2::MmapRaw::from(map.map_err(|source| RamError::Host { bytes, source })?);
+        // Large pages where the host offers them: a fault for 2 MiB instead of 4 KiB, fewer host TLB misses. Refusal costs
+        // nothing.
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(GuestRam { map, file, len: bytes })
+        Ok(GuestRam { map, len: bytes })
     }
 
     /// Size in bytes.
@@ -87,29 +89,32 @@ impl GuestRam {
         self.map.as_mut_ptr()
     }
 
-    /// The first run of pages from `from` on that the host has given memory to; what lies outside of these is zero, and
-    /// stays without memory as long as nobody reads it.
-    fn next_used(&self, from: u64) -> Option<Range<u64>> {
-        use rustix::fs::{SeekFrom, seek};
-        let start = match seek(&self.file, SeekFrom::Data(from)) {
-            Ok(start) => start & !PAGE_OFFSET,
-            // Nothing but a hole up to the end.
-            Err(rustix::io::Errno::NXIO) => return None,
-            Err(_) => from,
-        };
-        let end = seek(&self.file, SeekFrom::Hole(start.max(from))).unwrap_or(self.len).min(self.len);
-        (start < end).then(|| start..end.next_multiple_of(PAGE_SIZE))
-    }
-
-    /// Addresses of all pages that the host has given memory to, in order.
+    /// Addresses of all pages that the host has given memory to, in order: all others are zero, and stay without memory as
+    /// long as nobody reads them.
     fn used_pages(&self) -> impl Iterator<Item = u64> {
-        let mut from = 0;
-        let runs = std::iter::from_fn(move || {
-            let run = self.next_used(from)?;
-            from = run.end;
-            Some(run)
-        });
-        runs.flat_map(|run| run.step_by(PAGE_SIZE as usize))
+        const ENTRY_BYTES: usize = 8;
+        // Linux, Documentation/admin-guide/mm/pagemap.rst: present, swapped.
+        const USED: u64 = 0b11 << 62;
+        let file = File::open("/proc/self/pagemap").ok();
+        let host_page = rustix::param::page_size() as u64;
+        let (base, len) = (self.base() as u64, self.len);
+        let mut entries = vec![0; 512 * ENTRY_BYTES];
+        let mut chunk = move |first: u64| {
+            let pages = (len.div_ceil(host_page) - first).min(512);
+            let bytes = &mut entries[..pages as usize * ENTRY_BYTES];
+            let at = (base / host_page + first) * ENTRY_BYTES as u64;
+            let known = file.as_ref().is_some_and(|f| f.read_exact_at(bytes, at).is_ok());
+            let is_used = |n: usize| {
+                let entry: [u8; ENTRY_BYTES] = std::array::from_fn(|i| bytes[n * ENTRY_BYTES + i]);
+                // A host that does not tell: then each page is looked at.
+                !known || u64::from_ne_bytes(entry) & USED != 0
+            };
+            (0..pages).filter(|n| is_used(*n as usize)).map(|n| (first + n) * host_page).collect::<Vec<_>>()
+        };
+        let chunks = (0..len.div_ceil(host_page)).step_by(512);
+        chunks
+            .flat_map(move |first| chunk(first))
+            .flat_map(move |page| (page..page + host_page).step_by(PAGE_SIZE as usize))
     }
 }
 
@@ -209,6 +214,23 @@ impl Memory {
         Ok(())
     }
 
+    /// Writes `len` bytes of `file`, from its byte `at` on. No vCPU may run.
+    ///
+    /// # Errors
+    /// [`RamError::OutOfRange`], and nothing was written; [`RamError::File`].
+    #[allow(unsafe_code)]
+    pub fn write_from_file(&self, real: u64, len: u64, file: &File, at: u64) -> Result<(), RamError> {
+        let to = self.check(real, len)?;
+        // SAFETY: the range was checked; nobody else touches RAM now, and no reference into it lives across a call of this
+        // type.
+        let to = unsafe { std::slice::from_raw_parts_mut(to, len as usize) };
+        let read = file.read_exact_at(to, at);
+        if len != 0 {
+            (real >> PAGE_SHIFT..=(real + len - 1) >> PAGE_SHIFT).for_each(|page| self.note_store(page));
+        }
+        read.map_err(|source| RamError::File { source })
+    }
+
     /// Reads a big-endian doubleword with one atomic access if it is aligned.
     #[inline]
     #[allow(unsafe_code)]
@@ -286,9 +308,9 @@ impl Memory {
     /// decoded code of it has to forget it.
     #[allow(unsafe_code)]
     pub fn clear(&self) {
-        // SAFETY: no reference into the mapping lives across a call of this type, and the pages of a shared mapping read
+        // SAFETY: no reference into the mapping lives across a call of this type, and the pages of an anonymous mapping read
         // as zero once they are gone, which is what is wanted.
-        if unsafe { self.ram.map.unchecked_advise(memmap2::UncheckedAdvice::Remove) }.is_err() {
+        if unsafe { self.ram.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }.is_err() {
             // SAFETY: the mapping has this length, and nobody else looks at guest RAM now.
             unsafe { std::ptr::write_bytes(self.ram.base(), 0, self.ram.len as usize) };
         }
