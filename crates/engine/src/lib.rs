@@ -34,6 +34,8 @@ pub enum EngineExit {
 pub struct EngineStats {
     /// Instructions retired; an interrupt counts as one.
     pub retired: u64,
+    /// Of these, in translated code.
+    pub translated: u64,
     /// Interrupts taken.
     pub interrupts: u64,
     /// Times that translated code went on behind an interrupt, a return from one, or a change of MSR without the engine.
@@ -58,6 +60,7 @@ impl EngineStats {
     /// Adds another vCPU's counters.
     pub fn add(&mut self, o: &EngineStats) {
         self.retired += o.retired;
+        self.translated += o.translated;
         self.interrupts += o.interrupts;
         self.stayed += o.stayed;
         self.hypercalls += o.hypercalls;
@@ -73,6 +76,7 @@ impl EngineStats {
 impl fmt::Display for EngineStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "retired instructions: {}", self.retired)?;
+        writeln!(f, "of these in translated code: {}", self.translated)?;
         writeln!(f, "interrupts taken: {}", self.interrupts)?;
         writeln!(f, "interrupts and returns without the engine: {}", self.stayed)?;
         writeln!(f, "hypercalls: {}", self.hypercalls)?;
@@ -143,6 +147,7 @@ impl Engine {
         let i = self.interpreter.stats();
         EngineStats {
             retired: self.retired,
+            translated: self.translation.as_ref().map_or(0, |t| t.retired),
             interrupts: self.interrupts + self.vcpu.translated.interrupts,
             stayed: self.vcpu.translated.stayed,
             hypercalls: self.hypercalls,
@@ -213,10 +218,10 @@ impl Engine {
                         return Some(EngineExit::Stopped);
                     }
                 }
-                Leave::Translated(code) => {
+                Leave::Translated { code, page } => {
                     let Some(t) = &mut self.translation else { continue };
                     // Code that did nothing (its first block is longer than what is left) must not be asked again.
-                    itself = !t.enter(&mut self.vcpu, code);
+                    itself = !t.enter(&mut self.vcpu, code, page);
                     if self.vcpu.exit == Exit::Hypercall {
                         self.hypercalls += 1;
                         return Some(EngineExit::Hypercall);

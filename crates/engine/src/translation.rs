@@ -22,6 +22,8 @@ pub(crate) struct Translation {
     pub pieces: bool,
     /// Times that code was entered.
     pub entries: u64,
+    /// Instructions retired there.
+    pub retired: u64,
     /// In pieces: where code was entered last, and which.
     pub last: Option<(u64, u64)>,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Translation {
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         stubs::prepare(v, translator.deliver());
-        Translation { translator, threshold, pieces: false, entries: 0, last: None }
+        Translation { translator, threshold, pieces: false, entries: 0, retired: 0, last: None }
     }
 
     pub fn clear(&self) {
@@ -133,15 +135,15 @@ impl Translation {
         Some((address, self.translator.host_code(code)?))
     }
 
-    /// Runs translated code for NIA. Says whether it retired anything.
+    /// Runs translated code for NIA, made from the real page `page`. Says whether it retired anything.
     #[allow(unsafe_code)]
     #[inline]
-    pub fn enter(&mut self, v: &mut Vcpu, code: u64) -> bool {
+    pub fn enter(&mut self, v: &mut Vcpu, code: u64, page: u64) -> bool {
         let nia = v.state.nia;
         if self.pieces {
             self.last = Some((nia, code));
         } else {
-            v.translated.remember_jump(nia, code);
+            v.translated.remember_jump(nia, code, page);
         }
         v.translated.page = nia & !PAGE_OFFSET;
         v.exit = Exit::Next;
@@ -154,6 +156,7 @@ impl Translation {
         v.settle_cfar();
         // What a slow path left there concerns an instruction that has been retired since.
         v.ahead = 0;
+        self.retired += (budget - v.budget) as u64;
         v.budget != budget
     }
 }
@@ -166,7 +169,7 @@ pub(crate) fn act_on_events(translation: Option<&Translation>, v: &mut Vcpu, int
                 if let Some(t) = translation {
                     t.translator.drop_page(&v.memory, page);
                 }
-                v.translated.forget_jumps();
+                v.translated.forget_jumps_into(page);
             }
             CodeEvent::DropAll | CodeEvent::ForgetAll | CodeEvent::ForgetTranslations => v.translated.forget_jumps(),
             CodeEvent::ForgetPage { ea, shift, .. } => v.translated.forget_jumps_of(ea, shift),

@@ -114,6 +114,14 @@ const MOST_BLOCKS: usize = 1 << 20;
 /// Pages that the jump cache tells apart.
 const PAGES: usize = 128;
 
+/// Classes of real pages of which it is known where in the jump cache there may be ways into them.
+const PAGE_CLASSES: usize = 1024;
+const _: () = assert!(PAGES <= u128::BITS as usize);
+
+fn page_class(page: u64) -> usize {
+    (page ^ page >> 10) as usize & (PAGE_CLASSES - 1)
+}
+
 /// All decoded blocks of one vCPU.
 #[derive(Debug)]
 pub struct Blocks {
@@ -122,6 +130,8 @@ pub struct Blocks {
     by_key: KeyMap<(u64, u32), BlockId>,
     by_page: KeyMap<u64, Vec<BlockId>>,
     jumps: Box<[Jump]>,
+    /// By [`page_class`]: which rows of the jump cache may lead into the real page.
+    rows: Box<[u128; PAGE_CLASSES]>,
     /// Blocks decoded so far.
     pub decoded: u64,
 }
@@ -134,6 +144,7 @@ impl Default for Blocks {
             by_key: HashMap::default(),
             by_page: HashMap::default(),
             jumps: vec![EMPTY; SLOTS * PAGES].into_boxed_slice(),
+            rows: Box::new([0; PAGE_CLASSES]),
             decoded: 0,
         }
     }
@@ -165,7 +176,9 @@ impl Blocks {
 
     /// Remembers the way from `ea` to `block`.
     pub fn remember(&mut self, v: &Vcpu, ea: u64, block: BlockId) {
-        self.jumps[jump_index(v, ea)] = Jump { ea, key: jump_key(v, ea), block };
+        let index = jump_index(v, ea);
+        self.rows[page_class(self.get(block).real >> 12)] |= 1 << (index / SLOTS);
+        self.jumps[index] = Jump { ea, key: jump_key(v, ea), block };
     }
 
     /// Whether there are so many blocks that it is time to start over.
@@ -213,11 +226,11 @@ impl Blocks {
         match event {
             CodeEvent::DropPage(page) => self.drop_page(page),
             CodeEvent::DropAll => self.clear(),
-            CodeEvent::ForgetAll => self.jumps.fill(EMPTY),
+            CodeEvent::ForgetAll => self.forget_jumps(),
             CodeEvent::ForgetTranslations => self.forget_code(),
             CodeEvent::ForgetPage { base, ea, shift } => {
                 if shift > 16 {
-                    self.jumps.fill(EMPTY);
+                    self.forget_jumps();
                 } else {
                     let first = ea >> shift << shift >> 12;
                     for page in first..first + (1 << (shift.max(12) - 12)) {
@@ -240,6 +253,11 @@ impl Blocks {
         }
     }
 
+    fn forget_jumps(&mut self) {
+        self.jumps.fill(EMPTY);
+        self.rows.fill(0);
+    }
+
     /// Forgets where translated code is.
     fn forget_code(&mut self) {
         for b in &mut self.blocks {
@@ -257,7 +275,11 @@ impl Blocks {
             self.by_key.remove(&(b.real, b.mode));
             b.operations = Box::default();
         }
-        self.jumps.iter_mut().filter(|j| j.block != NONE && ids.contains(&j.block)).for_each(|j| *j = EMPTY);
+        let rows = self.rows[page_class(page)];
+        for (_, row) in self.jumps.chunks_exact_mut(SLOTS).enumerate().filter(|(n, _)| rows >> n & 1 != 0) {
+            let leads_there = |j: &&mut Jump| j.block != NONE && self.blocks[j.block as usize].real >> 12 == page;
+            row.iter_mut().filter(leads_there).for_each(|j| *j = EMPTY);
+        }
         self.free.extend(ids);
     }
 

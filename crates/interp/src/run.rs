@@ -14,8 +14,13 @@ pub enum Leave {
     CalledAway,
     /// [`Vcpu::exit`] is not `Next`: an interrupt to take, or a hypercall.
     Exit,
-    /// Translated code for NIA is entered here.
-    Translated(u64),
+    /// There is translated code for NIA.
+    Translated {
+        /// Where it is entered.
+        code: u64,
+        /// Number of the real page that it was made from.
+        page: u64,
+    },
     /// [`Vcpu::code_events`] wait to be acted upon.
     CodeEvents,
     /// The block at NIA has run often: its real address. It is reported once, unless [`Interpreter::run_again`].
@@ -148,7 +153,7 @@ impl Interpreter {
                 let block = self.blocks.get_mut(id);
                 if !itself && !alone {
                     if block.code != 0 {
-                        return Leave::Translated(block.code);
+                        return Leave::Translated { code: block.code, page: block.real >> memory::PAGE_SHIFT };
                     }
                     if block.heat != 0 {
                         block.heat -= 1;

@@ -476,6 +476,7 @@ impl Vcpu {
                     return self.bad_real_address(ea);
                 }
                 self.tlb.fill_fetch(ea, context, leaf.real);
+                self.fetched.add(ea);
                 Ok(leaf.real)
             }
             Err(Fault::Segment) => self.raise(Interrupt::new(Vector::InstructionSegment, ea)),

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod context;
+pub mod fetched;
 pub mod interrupts;
 pub mod observer;
 pub mod raised;
@@ -119,6 +120,8 @@ pub struct Vcpu {
     pub contexts: context::Contexts,
     /// Data and instruction TLB.
     pub tlb: Tlb,
+    /// Pages that instructions may have been fetched from since all look-ups by effective address were forgotten.
+    pub fetched: fetched::Fetched,
     /// Address of the current instruction. Settled before any helper that may look at it.
     pub cia: u64,
     /// Instructions already counted in `budget` but not yet retired, the current one included.
@@ -207,6 +210,7 @@ impl Vcpu {
             handlers: interrupts::Handlers::default(),
             contexts: context::Contexts::default(),
             tlb: Tlb::default(),
+            fetched: fetched::Fetched::default(),
             cia: 0,
             ahead: 0,
             cursor: Cursor::default(),
@@ -250,7 +254,6 @@ impl Vcpu {
             pending::DECREMENTER | pending::EXTERNAL | pending::DOORBELL | pending::SYSTEM_RESET | pending::PROD,
         );
         self.invalidate(Invalidation::All);
-        self.code_events.push(CodeEvent::ForgetAll);
         self.exit = Exit::Next;
         self.alone_at = NOT_ALONE;
         self.refresh_context();
@@ -344,17 +347,23 @@ impl Vcpu {
         let changed = self.tlb.invalidate(what);
         match what {
             Invalidation::Page { ea, shift, .. } => {
-                if let Some(base) = base {
+                if let Some(base) = base.filter(|_| self.fetched.has(ea, shift)) {
                     self.code_events.push(CodeEvent::ForgetPage { base, ea, shift });
                 }
             }
-            Invalidation::All => self.code_events.push(CodeEvent::ForgetAll),
+            Invalidation::All => self.forget_all(),
             // Retired ids never match again: nothing to forget.
             Invalidation::Process { .. } | Invalidation::Virtual(_) => {}
         }
         if changed {
             self.reload_bases();
         }
+    }
+
+    /// The TLB was emptied: look-ups by effective address go too.
+    pub(crate) fn forget_all(&mut self) {
+        self.fetched.clear();
+        self.code_events.push(CodeEvent::ForgetAll);
     }
 
     /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_all`] waits for them.

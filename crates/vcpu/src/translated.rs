@@ -15,13 +15,15 @@ pub struct Jump {
     pub key: u64,
     /// Host address of the code.
     pub code: u64,
+    /// Real page number that it was made from.
+    pub page: u64,
 }
 
 /// CFAR stands in the state.
 pub const NOT_BRANCHED: i32 = -1;
 
 /// An entry that nothing finds.
-pub const NO_JUMP: Jump = Jump { ea: 1, key: 0, code: 0 };
+pub const NO_JUMP: Jump = Jump { ea: 1, key: 0, code: 0, page: 0 };
 
 /// Operands of a comparison whose condition register field nobody has asked for yet.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,8 +69,8 @@ pub struct Translated {
     pub jumps: Box<[Jump]>,
     /// Where it stands.
     pub jump_table: *const Jump,
-    /// Whether the jump cache may hold ways into a page: most pages that translations are withdrawn of hold data.
-    held: Box<[bool; HELD]>,
+    /// By [`page_class`]: which runs of 1024 entries of the jump cache may lead into the real page.
+    runs: Box<[u8; PAGE_CLASSES]>,
     /// Interrupts taken within generated code.
     pub interrupts: u64,
     /// Times that generated code went on, without the engine, behind an interrupt, a return from one, or something else
@@ -87,7 +89,7 @@ impl Default for Translated {
         let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         Translated {
             jump_table: jumps.as_ptr(),
-            held: Box::new([false; HELD]),
+            runs: Box::new([0; PAGE_CLASSES]),
             interrupts: 0,
             stayed: 0,
             page: 0,
@@ -107,13 +109,16 @@ impl Default for Translated {
     }
 }
 
-/// Classes of pages of which it is known whether the jump cache may hold ways into them.
-const HELD: usize = 4096;
+/// Classes of real pages of which it is known where in the jump cache there may be ways into them.
+const PAGE_CLASSES: usize = 4096;
 
-fn held_index(ea: u64) -> usize {
-    let page = ea >> 12;
-    (page ^ page >> 12) as usize & (HELD - 1)
+fn page_class(page: u64) -> usize {
+    (page ^ page >> 12) as usize & (PAGE_CLASSES - 1)
 }
+
+/// Entries that the addresses of one page share.
+const RUN: usize = 1024;
+const _: () = assert!(JUMPS / RUN <= u8::BITS as usize);
 
 /// Index of an effective address in the jump cache. All addresses of a page share one aligned run of 1024 entries.
 #[inline(always)]
@@ -125,10 +130,10 @@ impl Translated {
     /// Forgets all ways into generated code.
     pub fn forget_jumps(&mut self) {
         self.jumps.fill(NO_JUMP);
-        self.held.fill(false);
+        self.runs.fill(0);
     }
 
-    /// Forgets the ways into generated code within a page of `1 << shift` bytes.
+    /// Forgets the ways into generated code within an effective page of `1 << shift` bytes.
     pub fn forget_jumps_of(&mut self, ea: u64, shift: u32) {
         if shift > 16 {
             self.forget_jumps();
@@ -136,18 +141,26 @@ impl Translated {
         }
         let first = ea >> shift << shift;
         for page in (first >> 12)..(first >> 12) + (1 << (shift.max(12) - 12)) {
-            if !self.held[held_index(page << 12)] {
-                continue;
-            }
-            let run = jump_index(page << 12) & !1023;
-            self.jumps[run..run + 1024].iter_mut().filter(|j| j.ea >> 12 == page).for_each(|j| *j = NO_JUMP);
+            let run = jump_index(page << 12) / RUN * RUN;
+            self.jumps[run..run + RUN].iter_mut().filter(|j| j.ea >> 12 == page).for_each(|j| *j = NO_JUMP);
         }
     }
 
-    /// Remembers the way from `ea` to `code`, as the vCPU stands.
-    pub fn remember_jump(&mut self, ea: u64, code: u64) {
-        self.held[held_index(ea)] = true;
-        self.jumps[jump_index(ea)] = Jump { ea, key: self.jump_key[(ea >> 63) as usize], code };
+    /// Forgets the ways into code that was made from a real page.
+    pub fn forget_jumps_into(&mut self, page: u64) {
+        let runs = self.runs[page_class(page)];
+        for (n, run) in self.jumps.chunks_exact_mut(RUN).enumerate() {
+            if runs & 1 << n != 0 {
+                run.iter_mut().filter(|j| j.page == page).for_each(|j| *j = NO_JUMP);
+            }
+        }
+    }
+
+    /// Remembers the way from `ea` to `code`, made from the real page `page`, as the vCPU stands.
+    pub fn remember_jump(&mut self, ea: u64, code: u64, page: u64) {
+        let index = jump_index(ea);
+        self.runs[page_class(page)] |= 1 << (index / RUN);
+        self.jumps[index] = Jump { ea, key: self.jump_key[(ea >> 63) as usize], code, page };
     }
 }
 
@@ -196,14 +209,28 @@ mod tests {
     #[test]
     fn a_page_has_one_run_of_the_jump_cache() {
         for page in [0u64, 0x7FFF_1234_5000, 0xC000_0000_0123_4000] {
-            let run = jump_index(page) & !1023;
-            assert!((page..page + 4096).step_by(4).all(|ea| jump_index(ea) & !1023 == run));
+            let run = jump_index(page) & !(RUN - 1);
+            assert!((page..page + 4096).step_by(4).all(|ea| jump_index(ea) & !(RUN - 1) == run));
         }
         let mut t = Translated::default();
-        t.remember_jump(0x5004, 7);
-        t.remember_jump(0x9004, 8);
+        t.remember_jump(0x5004, 7, 1);
+        t.remember_jump(0x9004, 8, 2);
         t.forget_jumps_of(0x5000, 12);
         assert_eq!(t.jumps[jump_index(0x5004)].ea, 1);
         assert_eq!(t.jumps[jump_index(0x9004)].code, 8);
+    }
+
+    #[test]
+    fn ways_into_a_real_page_are_forgotten_wherever_they_start() {
+        let mut t = Translated::default();
+        // The same code at three addresses, and other code, of the same class of pages too.
+        for (n, ea) in [0x5004, 0x6004, 0xC000_0000_0002_8004].into_iter().enumerate() {
+            t.remember_jump(ea, n as u64, 7);
+        }
+        t.remember_jump(0x5008, 8, 7 + PAGE_CLASSES as u64 - 1);
+        t.remember_jump(0x500C, 9, 6);
+        t.forget_jumps_into(7);
+        assert!(t.jumps.iter().all(|j| j.page != 7));
+        assert_eq!(t.jumps.iter().filter(|j| j.ea != NO_JUMP.ea).count(), 2);
     }
 }

@@ -15,6 +15,7 @@ use memory::mail::{Invalidation, pending};
 use memory::tlb::{UNRESOLVED, kind};
 use std::sync::Arc;
 use timing::Clock;
+use vcpu::CodeEvent;
 use vcpu::context::Derived;
 use vcpu::{CodeEvent, Exit, Silent, Vcpu};
 
@@ -90,6 +91,21 @@ fn what_is_remembered_is_what_the_registers_say() {
         let gated = if v.state.msr & msr::EE != 0 { pending::MASKED_BY_EE } else { 0 };
         assert_eq!(v.pending_mask & pending::MASKED_BY_EE, gated);
     }
+}
+
+#[test]
+fn ids_that_start_over_take_the_look_ups_with_them() {
+    let mut v = vcpu();
+    (1..10).for_each(|pid| v.set_pid(pid));
+    let of_nine = v.tlb.base(9).0;
+    v.code_events.clear();
+    // Under the id of process 9 another one is meant in the end.
+    let again = (10..1000).find(|pid| {
+        v.set_pid(*pid);
+        v.tlb.base(*pid).0 == of_nine
+    });
+    assert!(again.is_some_and(|pid| pid > 400), "{again:?}");
+    assert_eq!(v.code_events, [CodeEvent::ForgetAll]);
 }
 
 #[test]
