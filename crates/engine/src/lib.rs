@@ -116,8 +116,9 @@ impl Engine {
     /// An engine that has blocks translated which ran `threshold` times, and runs the translations.
     pub fn with_translator(vcpu: Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         let mut engine = Engine::new(vcpu);
-        engine.interpreter.report_hot(threshold.max(1));
-        engine.translation = Some(Translation::new(&mut engine.vcpu, translator, threshold.max(1)));
+        let translation = Translation::new(&mut engine.vcpu, translator, threshold.max(1));
+        engine.interpreter.report_hot(translation.first_report());
+        engine.translation = Some(translation);
         engine
     }
 
@@ -233,9 +234,9 @@ impl Engine {
                 Leave::CodeEvents => {
                     translation::act_on_events(self.translation.as_ref(), &mut self.vcpu, &mut self.interpreter);
                 }
-                Leave::Hot(real) => {
+                Leave::Hot { real, ran } => {
                     if let Some(t) = &mut self.translation {
-                        t.is_hot(&mut self.vcpu, &mut self.interpreter, real);
+                        t.is_hot(&mut self.vcpu, &mut self.interpreter, real, ran);
                     }
                 }
                 Leave::New(real) => {

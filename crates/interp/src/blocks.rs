@@ -67,8 +67,10 @@ pub struct Block {
     pub mode: u32,
     /// The block is one instruction to be traced when it completes; with the knowledge whether it is a branch.
     pub traced: Option<bool>,
-    /// Times that it still has to run until it is reported as hot; 0: it was.
+    /// Times that it still has to run until it is reported; 0: it was.
     pub heat: u32,
+    /// Times that it will have run then, since it was reported as new.
+    pub due: u32,
     /// It ran often enough to become part of a region.
     pub warm: bool,
     /// It was not reported as new yet.
@@ -164,6 +166,19 @@ fn jump_row(page: u64, context: u64) -> usize {
 #[inline(always)]
 fn jump_index(v: &Vcpu, ea: u64) -> usize {
     jump_row(ea >> 12, v.fetch_context[(ea >> 63) as usize]) + ((ea >> 2 ^ ea >> 8) as usize & (SLOTS - 1))
+}
+
+impl Block {
+    /// It is reported when it has run so many times more. One that is reported now runs once in any case: see `once`.
+    pub fn report_after(&mut self, times: u32, once: u32) {
+        self.due = self.ran().saturating_add(times);
+        self.heat = times.saturating_add(once);
+    }
+
+    /// Times that it has run, since it was reported as new.
+    pub fn ran(&self) -> u32 {
+        self.due.saturating_sub(self.heat)
+    }
 }
 
 impl Blocks {

@@ -96,6 +96,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
         mode: v.mode,
         traced,
         heat: 0,
+        due: 0,
         warm: false,
         is_new: false,
         code: 0,

@@ -23,8 +23,13 @@ pub enum Leave {
     },
     /// [`Vcpu::code_events`] wait to be acted upon.
     CodeEvents,
-    /// The block at NIA has run often: its real address. It is reported once, unless [`Interpreter::run_again`].
-    Hot(u64),
+    /// The block at NIA has run often. It is reported once, unless [`Interpreter::run_again`].
+    Hot {
+        /// Its real address.
+        real: u64,
+        /// Times that it has run.
+        ran: u32,
+    },
     /// The block at NIA was decoded just now: its real address. Reported if blocks can become hot.
     New(u64),
 }
@@ -46,7 +51,7 @@ pub struct Stats {
 pub struct Interpreter {
     blocks: Blocks,
     lookups: u64,
-    threshold: u32,
+    first_report: u32,
 }
 
 impl Interpreter {
@@ -62,7 +67,7 @@ impl Interpreter {
 
     /// From now on a block that has run `times` times is reported as hot; 0: never.
     pub fn report_hot(&mut self, times: u32) {
-        self.threshold = times;
+        self.first_report = times;
     }
 
     /// Says where translated code for the block decoded at `real` for `mode` is entered.
@@ -73,28 +78,28 @@ impl Interpreter {
         }
     }
 
-    /// The block decoded at `real` for `mode` is reported as hot again when it has run as often as made it hot.
-    pub fn run_again(&mut self, real: u64, mode: u32) {
+    /// The block at NIA, decoded at `real` for `mode`, which was reported just now, is reported as hot again when it has run
+    /// `times` times more.
+    pub fn run_again(&mut self, real: u64, mode: u32, times: u32) {
         let id = self.blocks.find(real, mode);
         if id != NONE {
             let block = self.blocks.get_mut(id);
-            // It runs once at least.
-            (block.heat, block.warm) = (self.threshold.saturating_add(1), true);
+            block.report_after(times, 1);
+            block.warm = true;
         }
     }
 
     /// The block at `real` is about to be translated for `mode`: feeds the stretches of its page that ran at least `times`
-    /// times to `f` (offset in bytes, and length in instructions). Blocks near it, which are likely to be part of the same
-    /// region, get as long again before they are reported themselves.
-    pub fn warm(&mut self, real: u64, mode: u32, times: u32, mut f: impl FnMut(u16, u16)) {
-        let threshold = self.threshold;
+    /// times to `f` (offset in bytes, and length in instructions). Blocks near it that ran less than `again` times, and are
+    /// likely to be part of the same region, are not reported before they have run so many times more.
+    pub fn warm(&mut self, real: u64, mode: u32, times: u32, again: u32, mut f: impl FnMut(u16, u16)) {
         self.blocks.change_page(real >> memory::PAGE_SHIFT, mode, |b| {
-            b.warm |= !b.is_new && threshold - b.heat.min(threshold) >= times;
+            b.warm |= !b.is_new && b.ran() >= times;
             if b.warm {
                 f((b.real & memory::PAGE_OFFSET) as u16, b.len as u16);
             }
-            if b.heat != 0 && !b.is_new && b.real.abs_diff(real) < NEAR {
-                b.heat = threshold;
+            if b.heat != 0 && !b.is_new && b.real.abs_diff(real) < NEAR && b.ran() < again {
+                b.report_after(again, 0);
             }
         });
     }
@@ -120,7 +125,7 @@ impl Interpreter {
         if id == NONE {
             let mut block = decode_block(v, ea, real).ok()?;
             // First it is reported as new, then as hot.
-            block.is_new = block.traced.is_none() && self.threshold != 0;
+            block.is_new = block.traced.is_none() && self.first_report != 0;
             block.heat = u32::from(block.is_new);
             id = self.blocks.insert(block);
         }
@@ -159,10 +164,10 @@ impl Interpreter {
                         block.heat -= 1;
                         if block.heat == 0 {
                             return if std::mem::take(&mut block.is_new) {
-                                block.heat = self.threshold;
+                                block.report_after(self.first_report, 0);
                                 Leave::New(block.real)
                             } else {
-                                Leave::Hot(block.real)
+                                Leave::Hot { real: block.real, ran: block.due }
                             };
                         }
                     }

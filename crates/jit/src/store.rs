@@ -15,7 +15,6 @@ use memory::mail::Message;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use vcpu::context::mode;
@@ -210,7 +209,6 @@ struct NoRoom;
 pub struct Translator {
     arena: Arena,
     inner: Mutex<Inner>,
-    jobs: Option<Sender<Job>>,
     workshop: Arc<Workshop>,
     /// A region found no room.
     full: AtomicBool,
@@ -240,7 +238,6 @@ impl Translator {
         let mut translator = Translator {
             arena,
             inner: Mutex::default(),
-            jobs: None,
             workshop: workshop.clone(),
             full: AtomicBool::new(false),
             evicting: AtomicBool::new(false),
@@ -252,14 +249,12 @@ impl Translator {
         };
         let disk = options.disk.clone();
         if options.background {
-            let (sender, receiver) = channel();
             let work = move || {
                 disk.into_iter().for_each(|disk| workshop.open(&disk));
-                workshop.work(&receiver, compiler);
+                workshop.work(compiler);
             };
             let thread = std::thread::Builder::new().name("compile".into()).spawn(work);
             translator.thread = Some(thread.map_err(TranslatorError::Thread)?);
-            translator.jobs = Some(sender);
         } else {
             disk.into_iter().for_each(|disk| workshop.open(&disk));
             translator.compiler = Some(Mutex::new(compiler));
@@ -287,31 +282,47 @@ impl Translator {
         self.install(memory, &done).unwrap_or(None).map(|new| new.code)
     }
 
+    /// Whether a thread in the background compiles.
+    pub fn has_thread(&self) -> bool {
+        self.thread.is_some()
+    }
+
+    /// Whether regions wait to be compiled, or installed.
+    pub fn is_busy(&self) -> bool {
+        locked(&self.inner).waiting != 0
+    }
+
     /// Asks for a region of a page whose bytes were read under `version`. `source.known` is filled in here.
     pub fn request(&self, memory: &Arc<Memory>, page: u64, version: u32, mut source: Source) -> Asked {
-        {
+        let is_new = {
             let mut inner = locked(&self.inner);
             let waiting = inner.waiting;
             let known = inner.page(page, version);
             if known.refused.contains(&source.key) {
                 return Asked::Never;
             }
-            if known.regions.contains_key(&source.key) || waiting >= MOST_WAITING || !known.waiting.insert(source.key) {
+            let is_new = !known.waiting.contains(&source.key);
+            if known.regions.contains_key(&source.key) || is_new && waiting >= MOST_WAITING {
                 return Asked::Later;
             }
             for key in known.regions.keys().filter(|k| k.mode == source.key.mode && k.exact == source.key.exact) {
                 add_word(&mut source.known, key.offset);
             }
-            inner.waiting += 1;
-        }
+            known.waiting.insert(source.key);
+            inner.waiting += usize::from(is_new);
+            is_new
+        };
         let key = source.key;
         let job = Job { memory: memory.clone(), page, version, source };
-        if let Some(jobs) = &self.jobs {
-            // The thread lives as long as this does.
-            let _ = jobs.send(job);
+        if self.thread.is_some() {
+            if is_new {
+                self.workshop.jobs.push(job);
+            } else {
+                self.workshop.jobs.hurry(job);
+            }
             return Asked::Later;
         }
-        let Some(compiler) = &self.compiler else { return Asked::Never };
+        let Some(compiler) = self.compiler.as_ref().filter(|_| is_new) else { return Asked::Never };
         let done = self.workshop.compile(&mut locked(compiler), job);
         let refused = matches!(done.made, Made::Refused);
         locked(&self.inner).waiting -= 1;
@@ -505,7 +516,7 @@ impl Drop for Translator {
     /// Waits for the region that is being compiled; what waits behind it is dropped.
     fn drop(&mut self) {
         self.workshop.stop.store(true, Relaxed);
-        self.jobs = None;
+        self.workshop.jobs.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

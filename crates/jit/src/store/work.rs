@@ -7,8 +7,7 @@ use crate::compile::Compiler;
 use crate::region::Source;
 use memory::{Memory, PAGE_SHIFT};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The cache file has at most so many bytes. A boot of Debian to the login prompt makes about 30 million.
@@ -23,6 +22,45 @@ pub(super) struct Job {
     pub page: u64,
     pub version: u32,
     pub source: Source,
+}
+
+/// Regions that wait for the compile thread. What was asked for last is made first: it runs now, what waits for long may
+/// not run any more.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    waiting: Mutex<Vec<Job>>,
+    more: Condvar,
+}
+
+impl Jobs {
+    /// Adds one.
+    pub fn push(&self, job: Job) {
+        locked(&self.waiting).push(job);
+        self.more.notify_one();
+    }
+
+    /// If it waits already, it is the next one, made with what is known of it now.
+    pub fn hurry(&self, job: Job) {
+        let mut waiting = locked(&self.waiting);
+        let what = |j: &Job| (j.page, j.version, j.source.key);
+        if let Some(n) = waiting.iter().position(|j| what(j) == what(&job)) {
+            waiting.remove(n);
+            waiting.push(job);
+        }
+    }
+
+    /// The next one, or `None` if there is none for so long, or `stop` is set.
+    fn next(&self, patience: Duration, stop: &AtomicBool) -> Option<Job> {
+        let idle = |waiting: &mut Vec<Job>| waiting.is_empty() && !stop.load(Relaxed);
+        let waiting = self.more.wait_timeout_while(locked(&self.waiting), patience, idle);
+        waiting.unwrap_or_else(PoisonError::into_inner).0.pop()
+    }
+
+    /// Wakes the thread, which is to see that `stop` is set.
+    pub fn wake(&self) {
+        drop(locked(&self.waiting));
+        self.more.notify_all();
+    }
 }
 
 /// What became of it.
@@ -48,6 +86,7 @@ pub(super) enum Made {
 /// What the threads that make regions and those that install them share.
 #[derive(Debug)]
 pub(super) struct Workshop {
+    pub jobs: Jobs,
     pub done: Mutex<Vec<Done>>,
     /// Something is done.
     pub ready: AtomicBool,
@@ -63,6 +102,7 @@ pub(super) struct Workshop {
 impl Workshop {
     pub fn new(most_bytes: usize) -> Workshop {
         Workshop {
+            jobs: Jobs::default(),
             done: Mutex::default(),
             ready: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -98,18 +138,14 @@ impl Workshop {
         cache.find(key, &*page_bytes(memory, page)?)
     }
 
-    /// Makes what is asked for until nobody can ask any more, or [`Workshop::stop`].
-    pub fn work(&self, jobs: &Receiver<Job>, mut compiler: Compiler) {
+    /// Makes what is asked for until [`Workshop::stop`].
+    pub fn work(&self, mut compiler: Compiler) {
         let mut saved = Instant::now();
         while !self.stop.load(Relaxed) {
-            match jobs.recv_timeout(SAVED_EVERY) {
-                Ok(job) => {
-                    let result = self.compile(&mut compiler, job);
-                    locked(&self.done).push(result);
-                    self.ready.store(true, Relaxed);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            if let Some(job) = self.jobs.next(SAVED_EVERY, &self.stop) {
+                let result = self.compile(&mut compiler, job);
+                locked(&self.done).push(result);
+                self.ready.store(true, Relaxed);
             }
             if saved.elapsed() >= SAVED_EVERY {
                 self.save();
