@@ -3,7 +3,7 @@
 use crate::loader::LoadError;
 use memory::{Memory, RamError};
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{ErrorKind, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +57,9 @@ impl Content {
             Content::Bytes(bytes) => Ok(memory.write(real, bytes)?),
             Content::File { origin, at, len } => {
                 memory.write_from_file(real, *len, &origin.file, *at).map_err(|error| match error {
+                    RamError::File { source } if source.kind() == ErrorKind::UnexpectedEof => {
+                        origin.io(std::io::Error::new(source.kind(), "it ends earlier than when it was opened"))
+                    }
                     RamError::File { source } => origin.io(source),
                     other => other.into(),
                 })
