@@ -99,7 +99,7 @@ impl GuestRam {
         let host_page = rustix::param::page_size() as u64;
         let (base, len) = (self.base() as u64, self.len);
         let mut entries = vec![0; 512 * ENTRY_BYTES];
-        let mut chunk = move |first: u64| {
+        let chunk = move |first: u64| {
             let pages = (len.div_ceil(host_page) - first).min(512);
             let bytes = &mut entries[..pages as usize * ENTRY_BYTES];
             let at = (base / host_page + first) * ENTRY_BYTES as u64;
@@ -112,9 +112,7 @@ impl GuestRam {
             (0..pages).filter(|n| is_used(*n as usize)).map(|n| (first + n) * host_page).collect::<Vec<_>>()
         };
         let chunks = (0..len.div_ceil(host_page)).step_by(512);
-        chunks
-            .flat_map(move |first| chunk(first))
-            .flat_map(move |page| (page..page + host_page).step_by(PAGE_SIZE as usize))
+        chunks.flat_map(chunk).flat_map(move |page| (page..page + host_page).step_by(PAGE_SIZE as usize))
     }
 }
 
