@@ -234,10 +234,6 @@ impl Vcpu {
         let (own, restarted) = self.tlb.base(pid);
         // Ids that started over while asking for the second invalidate the first.
         let zero = if restarted { self.tlb.base(0).0 } else { zero };
-        if restarted {
-            // What was looked up under the ids of old is not meant by the new ones.
-            self.forget_all();
-        }
         self.bases = [own, zero];
         self.refresh_context();
         if restarted {

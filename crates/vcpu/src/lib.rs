@@ -338,8 +338,9 @@ impl Vcpu {
         let base = match what {
             Invalidation::Page { pid, .. } => self.tlb.base_if_known(pid),
             Invalidation::Virtual(page) => {
+                let fetched = self.tlb.places_of(&page).filter(|(_, ea)| self.fetched.has(*ea, page.shift));
                 let forget = |(base, ea)| CodeEvent::ForgetPage { base, ea, shift: page.shift };
-                self.code_events.extend(self.tlb.places_of(&page).map(forget));
+                self.code_events.extend(fetched.map(forget));
                 None
             }
             _ => None,
@@ -351,19 +352,17 @@ impl Vcpu {
                     self.code_events.push(CodeEvent::ForgetPage { base, ea, shift });
                 }
             }
-            Invalidation::All => self.forget_all(),
+            Invalidation::All => {
+                // The TLB is empty, and all look-ups by effective address go.
+                self.fetched.clear();
+                self.code_events.push(CodeEvent::ForgetAll);
+            }
             // Retired ids never match again: nothing to forget.
             Invalidation::Process { .. } | Invalidation::Virtual(_) => {}
         }
         if changed {
             self.reload_bases();
         }
-    }
-
-    /// The TLB was emptied: look-ups by effective address go too.
-    pub(crate) fn forget_all(&mut self) {
-        self.fetched.clear();
-        self.code_events.push(CodeEvent::ForgetAll);
     }
 
     /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_all`] waits for them.

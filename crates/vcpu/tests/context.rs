@@ -15,7 +15,6 @@ use memory::mail::{Invalidation, pending};
 use memory::tlb::{UNRESOLVED, kind};
 use std::sync::Arc;
 use timing::Clock;
-use vcpu::CodeEvent;
 use vcpu::context::Derived;
 use vcpu::{CodeEvent, Exit, Silent, Vcpu};
 
@@ -94,18 +93,20 @@ fn what_is_remembered_is_what_the_registers_say() {
 }
 
 #[test]
-fn ids_that_start_over_take_the_look_ups_with_them() {
+fn pages_that_nothing_was_fetched_from_are_not_forgotten() {
     let mut v = vcpu();
-    (1..10).for_each(|pid| v.set_pid(pid));
-    let of_nine = v.tlb.base(9).0;
+    v.set_pid(1);
     v.code_events.clear();
-    // Under the id of process 9 another one is meant in the end.
-    let again = (10..1000).find(|pid| {
-        v.set_pid(*pid);
-        v.tlb.base(*pid).0 == of_nine
-    });
-    assert!(again.is_some_and(|pid| pid > 400), "{again:?}");
-    assert_eq!(v.code_events, [CodeEvent::ForgetAll]);
+    let page = |ea| Invalidation::Page { pid: 1, ea, shift: 12 };
+    v.invalidate(page(0x5000));
+    assert_eq!(v.code_events, []);
+    v.fetched.add(0x5678);
+    v.invalidate(page(0x5000));
+    assert!(matches!(v.code_events[..], [CodeEvent::ForgetPage { ea: 0x5000, .. }]), "{:?}", v.code_events);
+    v.invalidate(Invalidation::All);
+    v.code_events.clear();
+    v.invalidate(page(0x5000));
+    assert_eq!(v.code_events, []);
 }
 
 #[test]
