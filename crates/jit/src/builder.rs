@@ -24,6 +24,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vcpu::context::mode;
 use vcpu::translated::NOT_BRANCHED;
 
+/// Places that a `blr` is compared with at most.
+const MOST_RETURNS: usize = 4;
+
 /// Where a way out of a block leads.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -107,7 +110,8 @@ impl<'a, 'f> Builder<'a, 'f> {
     fn order(&self) -> Vec<u16> {
         let mut order = Vec::new();
         let mut seen = HashSet::new();
-        let mut work = vec![self.region.head];
+        let mut work = self.region.returns.clone();
+        work.push(self.region.head);
         while let Some(offset) = work.pop() {
             let Some(block) = self.region.blocks.get(&offset) else { continue };
             if !seen.insert(offset) {
@@ -222,9 +226,14 @@ impl<'a, 'f> Builder<'a, 'f> {
 
     /// Goes to an effective address by the branch at `from`, out of the region: CFAR is written here, while the page is
     /// the branch's.
-    fn branch_to(&mut self, block: u16, from: u16, address: Value, local: Local) {
+    fn branch_to(&mut self, block: u16, from: u16, address: Value, returns: bool, local: Local) {
         let mut e = self.emit(block, local);
         e.flush();
+        let local = e.local;
+        if returns {
+            self.return_within(block, from, address, &local);
+        }
+        let mut e = self.emit(block, local);
         let cfar = e.address(u64::from(from));
         e.store_state(cfar, CFAR);
         let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
@@ -235,6 +244,28 @@ impl<'a, 'f> Builder<'a, 'f> {
         let stub = if translated { number::JUMP_HIGH } else { number::JUMP_LOW };
         let f = self.function(STUBS, stub as u32, 2);
         self.b.ins().return_call(f, &[budget, address]);
+    }
+
+    /// Goes on in the region if the `blr` at `from` returns from a call in it. The state is current.
+    fn return_within(&mut self, block: u16, from: u16, address: Value, local: &Local) {
+        let region = self.region;
+        for to in region.returns.iter().take(MOST_RETURNS) {
+            let mut e = self.emit(block, local.clone());
+            let place = e.address(u64::from(*to));
+            let here = self.b.ins().icmp(IntCC::Equal, address, place);
+            let (back, on) = (self.b.create_block(), self.b.create_block());
+            self.b.ins().brif(here, back, &[], on, &[]);
+            self.b.seal_block(back);
+            self.b.seal_block(on);
+            self.b.switch_to_block(back);
+            self.branched(from);
+            if *to <= from {
+                self.emit(block, local.clone()).poll_budget(*to);
+            }
+            let way = self.way(None, *to);
+            self.b.ins().jump(way, &[]);
+            self.b.switch_to_block(on);
+        }
     }
 
     /// Leaves for the engine, to go on at `offset`.
@@ -433,7 +464,12 @@ impl<'a, 'f> Builder<'a, 'f> {
                 self.branched(last);
                 self.go(offset, last, to, local);
             }
-            Way::Address(v) => self.branch_to(offset, last, v, local),
+            Way::Address(v) => {
+                let effects = self.region.blocks[&offset].places.last().map(|p| p.effects);
+                let returns =
+                    effects.is_some_and(|e| e.lr_read && !e.lr_written && matches!(jump.target, Target::Indirect(_)));
+                self.branch_to(offset, last, v, returns, local);
+            }
         }
         Ok(())
     }

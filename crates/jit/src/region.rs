@@ -108,6 +108,8 @@ pub struct Region {
     pub blocks: BTreeMap<u16, Block>,
     /// Where it is entered.
     pub head: u16,
+    /// Blocks behind calls of code of the region: `blr` may come back to them.
+    pub returns: Vec<u16>,
     /// Instructions in all.
     pub instructions: u32,
 }
@@ -163,6 +165,7 @@ pub fn find(source: &Source) -> Option<Region> {
     let mut places = BTreeMap::new();
     let mut heads = BTreeSet::from([source.key.offset]);
     let mut work = vec![source.key.offset];
+    let mut returns = BTreeSet::new();
     let follow = |offset: u16| {
         usize::from(offset) < PAGE
             && offset.is_multiple_of(4)
@@ -180,10 +183,14 @@ pub fn find(source: &Source) -> Option<Region> {
                 work.push(to);
             }
             let conditional = place.effects.branch.is_some_and(|b| b.conditional);
-            if conditional && follow(place.next()) {
+            let calls = place.effects.lr_written && place.target().is_some_and(follow);
+            if (conditional || calls) && follow(place.next()) {
                 heads.insert(place.next());
                 // Depth first along the line; what is branched to comes later.
                 work.push(place.next());
+                if calls {
+                    returns.insert(place.next());
+                }
             }
             if !goes_on(&place) {
                 break;
@@ -236,6 +243,10 @@ pub fn find(source: &Source) -> Option<Region> {
         for to in block.successors().into_iter().flatten() {
             *ways.entry(to).or_default() += 1;
         }
+    }
+    region.returns = returns.into_iter().filter(|at| region.blocks.contains_key(at)).collect();
+    for to in &region.returns {
+        *ways.entry(*to).or_default() += 1;
     }
     for (to, n) in ways {
         if let Some(block) = region.blocks.get_mut(&to) {
