@@ -1,5 +1,6 @@
 //! The store of decoded blocks of one vCPU, and the look-ups that lead to them.
 
+use crate::pool::{Place, Pool};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use vcpu::{CodeEvent, Vcpu};
@@ -57,8 +58,8 @@ pub const NONE: BlockId = u32::MAX;
 /// A straight run of instructions of one page. Conditional branches forward stand within it: taken, they leave it.
 #[derive(Debug)]
 pub struct Block {
-    /// The instructions, and one operation more that goes on behind them.
-    pub operations: Box<[Operation]>,
+    /// The instructions, and one operation more that goes on behind them ([`Blocks::operations`]).
+    pub operations: Place,
     /// Number of instructions.
     pub len: i64,
     /// Real address of the first.
@@ -128,6 +129,7 @@ fn page_class(page: u64) -> usize {
 #[derive(Debug)]
 pub struct Blocks {
     blocks: Vec<Block>,
+    pool: Pool,
     free: Vec<BlockId>,
     by_key: KeyMap<(u64, u32), BlockId>,
     by_page: KeyMap<u64, Vec<BlockId>>,
@@ -142,6 +144,7 @@ impl Default for Blocks {
     fn default() -> Self {
         Blocks {
             blocks: Vec::new(),
+            pool: Pool::default(),
             free: Vec::new(),
             by_key: HashMap::default(),
             by_page: HashMap::default(),
@@ -206,9 +209,10 @@ impl Blocks {
         self.by_key.get(&(real, mode)).copied().unwrap_or(NONE)
     }
 
-    /// Adds a block.
-    pub fn insert(&mut self, block: Block) -> BlockId {
+    /// Adds a block with these operations.
+    pub fn insert(&mut self, mut block: Block, operations: &[Operation]) -> BlockId {
         self.decoded += 1;
+        block.operations = self.pool.insert(operations);
         let (key, page) = ((block.real, block.mode), block.real >> 12);
         let id = match self.free.pop() {
             Some(id) => {
@@ -231,7 +235,20 @@ impl Blocks {
         &self.blocks[id as usize]
     }
 
-    /// The block, to set the links of its operations.
+    /// The operations of a block.
+    #[inline(always)]
+    pub fn operations(&self, block: &Block) -> &[Operation] {
+        self.pool.get(block.operations)
+    }
+
+    /// Operation `n` of a block.
+    #[inline(always)]
+    pub fn operation_mut(&mut self, id: BlockId, n: usize) -> &mut Operation {
+        &mut self.pool.get_mut(self.blocks[id as usize].operations)[n]
+    }
+
+    /// The block, to change what is counted.
+    #[inline(always)]
     pub fn get_mut(&mut self, id: BlockId) -> &mut Block {
         &mut self.blocks[id as usize]
     }
@@ -288,7 +305,7 @@ impl Blocks {
         for id in &ids {
             let b = &mut self.blocks[*id as usize];
             self.by_key.remove(&(b.real, b.mode));
-            b.operations = Box::default();
+            self.pool.remove(std::mem::take(&mut b.operations));
         }
         let rows = self.rows[page_class(page)];
         for (_, row) in self.jumps.chunks_exact_mut(SLOTS).enumerate().filter(|(n, _)| rows >> n & 1 != 0) {

@@ -2,6 +2,7 @@
 
 use crate::blocks::{Block, Operation};
 use crate::handlers::{self, handler_of};
+use crate::pool::{self, Place};
 use isa::{Ends, Insn, Op};
 use memory::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE};
 use sem::admit::admit;
@@ -9,17 +10,17 @@ use vcpu::context::mode;
 use vcpu::{R, Vcpu};
 
 /// Instructions a block has at most.
-const MOST: usize = 64;
+const MOST: usize = pool::MOST - 1;
 
 /// Conditional branches that a block has within it at most.
 const MOST_CONDITIONALS: usize = 4;
 
-/// Decodes the block at real address `real`, which the vCPU fetched from `ea`.
+/// Decodes the block at real address `real`, which the vCPU fetched from `ea`: its operations are put into `operations`.
 ///
 /// # Errors
 /// None now: the page was translated. (A prefixed instruction never crosses a page: it would cross a
 /// 64-byte boundary, which is an alignment interrupt.)
-pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
+pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64, operations: &mut Vec<Operation>) -> R<Block> {
     let page = real >> PAGE_SHIFT;
     if v.memory.mark_code(page, v.index) {
         v.tlb.withdraw_writes(page);
@@ -37,7 +38,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
         if v.mode & mode::LE != 0 { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) }
     };
 
-    let mut operations = Vec::with_capacity(most + 1);
+    operations.clear();
     let mut len = 0i64;
     let mut ended = false;
     let mut stop = false;
@@ -90,7 +91,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64) -> R<Block> {
         v.observer.block(ea, real, &words);
     }
     Ok(Block {
-        operations: operations.into_boxed_slice(),
+        operations: Place::default(),
         len,
         real,
         mode: v.mode,

@@ -8,6 +8,7 @@ mod blocks;
 mod decode;
 mod exec;
 mod handlers;
+mod pool;
 mod run;
 
 pub use blocks::{Block, Operation};

@@ -50,6 +50,8 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub struct Interpreter {
     blocks: Blocks,
+    /// Operations of the block decoded last.
+    decoded: Vec<Operation>,
     lookups: u64,
     first_report: u32,
 }
@@ -123,11 +125,11 @@ impl Interpreter {
         let real = v.fetch_address(ea).ok()?;
         let mut id = self.blocks.find(real, v.mode);
         if id == NONE {
-            let mut block = decode_block(v, ea, real).ok()?;
+            let mut block = decode_block(v, ea, real, &mut self.decoded).ok()?;
             // First it is reported as new, then as hot.
             block.is_new = block.traced.is_none() && self.first_report != 0;
             block.heat = u32::from(block.is_new);
-            id = self.blocks.insert(block);
+            id = self.blocks.insert(block, &self.decoded);
         }
         self.blocks.remember(v, ea, id);
         Some(id)
@@ -173,8 +175,8 @@ impl Interpreter {
                     }
                 }
                 itself = false;
-                let mut operations = &*block.operations;
-                let len = block.len;
+                let (len, traced) = (block.len, block.traced);
+                let mut operations = self.blocks.operations(self.blocks.get(id));
                 let cut: Vec<Operation>;
                 v.cursor = Cursor { operations: 0, ea: v.state.nia, len };
                 v.budget -= len;
@@ -189,7 +191,6 @@ impl Interpreter {
                     v.budget = rest - left;
                 }
                 v.cursor.operations = operations.as_ptr() as usize;
-                let traced = block.traced;
                 let msr_before = v.state.msr;
                 let last = (operations[0].handler)(v, &operations[0]);
                 let last = (std::ptr::from_ref(last) as usize - operations.as_ptr() as usize) / OPERATION_BYTES;
@@ -229,7 +230,7 @@ impl Interpreter {
                     continue 'look_up;
                 }
                 if v.link == Link::Operation {
-                    let next = self.blocks.get(id).operations[last].extra;
+                    let next = operations[last].extra;
                     if next != 0 {
                         id = next - 1;
                         continue;
@@ -238,7 +239,7 @@ impl Interpreter {
                     let Some(next) = self.find(v) else { return Leave::Exit };
                     // Within a page the translation that holds for one block holds for the other.
                     if from >> 12 == v.state.nia >> 12 && traced.is_none() {
-                        self.blocks.get_mut(id).operations[last].extra = next + 1;
+                        self.blocks.operation_mut(id, last).extra = next + 1;
                     }
                     // Decoding may have served mail that drops code: look up again then.
                     if !v.code_events.is_empty() {

@@ -3,7 +3,7 @@
 use crate::Vcpu;
 
 /// Entries of the jump cache, a power of two.
-pub const JUMPS: usize = 8192;
+pub const JUMPS: usize = 32768;
 
 /// One way from an effective address to generated code.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ pub struct Translated {
     /// Where it stands.
     pub jump_table: *const Jump,
     /// By [`page_class`]: which runs of 1024 entries of the jump cache may lead into the real page.
-    runs: Box<[u8; PAGE_CLASSES]>,
+    runs: Box<[u32; PAGE_CLASSES]>,
     /// Interrupts taken within generated code.
     pub interrupts: u64,
     /// Times that generated code went on, without the engine, behind an interrupt, a return from one, or something else
@@ -118,7 +118,7 @@ fn page_class(page: u64) -> usize {
 
 /// Entries that the addresses of one page share.
 const RUN: usize = 1024;
-const _: () = assert!(JUMPS / RUN <= u8::BITS as usize);
+const _: () = assert!(JUMPS / RUN <= u32::BITS as usize);
 
 /// Index of an effective address in the jump cache. All addresses of a page share one aligned run of 1024 entries.
 #[inline(always)]
