@@ -19,9 +19,11 @@ use std::collections::HashMap;
 use vcpu::R;
 
 mod access;
+mod atomic;
 mod layout;
 mod semantics;
 mod state;
+mod system;
 
 use layout::*;
 pub use layout::{BRANCHED, CFAR, CTR, NIA, PAGE, gpr_offset, plain_to_read, plain_to_write};

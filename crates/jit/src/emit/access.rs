@@ -11,7 +11,7 @@ use cranelift_codegen::ir::{
     types::{I32, I64},
 };
 use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
-use sem::{Fallible, Width};
+use sem::Width;
 use vcpu::Vcpu;
 use vcpu::context::mode;
 
@@ -79,52 +79,6 @@ impl Emit<'_, '_> {
         let hit = self.b.ins().icmp(IntCC::Equal, want, tag);
         let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
         (hit, addend)
-    }
-
-    /// Where an aligned access would be made in line: its host and real address, and a value that is zero if it may.
-    pub(super) fn atomic_place(&mut self, ea: Value, width: Width, store: bool) -> (Value, Value, Value) {
-        let (entry, tag, want) = self.tlb_entry(ea, ea, store);
-        let wrong = self.b.ins().bxor(tag, want);
-        let low = self.k(i64::from(width.bytes()) - 1);
-        let misaligned = self.b.ins().band(ea, low);
-        let wrong = self.b.ins().bor(wrong, misaligned);
-        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
-        let host = self.b.ins().iadd(ea, addend);
-        let page = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, real) as i32);
-        let mask = self.k(0xFFF);
-        let offset = self.b.ins().band(ea, mask);
-        let real = self.b.ins().bor(page, offset);
-        (host, real, wrong)
-    }
-
-    /// `fast` where `wrong` is zero, else the helper, out of the line. Neither touches registers.
-    pub(super) fn atomic(
-        &mut self,
-        wrong: Value,
-        (helper, operands): (Fallible, [Long; 3]),
-        fast: impl FnOnce(&mut Self) -> Value,
-    ) -> Long {
-        let (cold, hot, on) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
-        let result = self.b.append_block_param(on, I64);
-        self.b.set_cold_block(cold);
-        self.b.ins().brif(wrong, cold, &[], hot, &[]);
-        self.b.seal_block(cold);
-        self.b.seal_block(hot);
-        self.b.switch_to_block(cold);
-        self.aside(|s| {
-            let [a, b, c] = operands;
-            let v = s.fallible_call(helper, a, b, c);
-            let v = s.value(v);
-            s.b.ins().jump(on, &[BlockArg::Value(v)]);
-        });
-        self.b.switch_to_block(hot);
-        self.aside(|s| {
-            let v = fast(s);
-            s.b.ins().jump(on, &[BlockArg::Value(v)]);
-        });
-        self.b.seal_block(on);
-        self.b.switch_to_block(on);
-        Long::V(result)
     }
 
     /// Leaves the line for `wrong` unless an access lies in the page of a guess; then it goes on at `on`.
@@ -261,5 +215,45 @@ impl Emit<'_, '_> {
 
     pub(super) fn swapped(&self) -> bool {
         !self.has(mode::LE)
+    }
+
+    pub(super) fn load_value(&mut self, ea: Long, width: Width) -> R<Long> {
+        let (host, at) = self.host(ea, width.bytes(), None);
+        let flags = self.env.guest;
+        let ins = self.b.ins();
+        let v = match width {
+            Width::Byte => ins.uload8(I64, flags, host, at),
+            Width::Half => ins.uload16(I64, flags, host, at),
+            Width::Word => ins.uload32(flags, host, at),
+            Width::Double => ins.load(I64, flags, host, at),
+        };
+        if !self.swapped() || width == Width::Byte {
+            return Ok(Long::V(v));
+        }
+        let v = self.b.ins().bswap(v);
+        Ok(Long::V(match width {
+            Width::Double => v,
+            _ => self.down(v, width),
+        }))
+    }
+
+    pub(super) fn store_value(&mut self, ea: Long, width: Width, v: Long) -> R {
+        let mut v = self.value(v);
+        if self.swapped() && width != Width::Byte {
+            v = self.b.ins().bswap(v);
+            if width != Width::Double {
+                v = self.down(v, width);
+            }
+        }
+        let (host, at) = self.host(ea, width.bytes(), Some(v));
+        let flags = self.env.guest;
+        let ins = self.b.ins();
+        match width {
+            Width::Byte => ins.istore8(flags, v, host, at),
+            Width::Half => ins.istore16(flags, v, host, at),
+            Width::Word => ins.istore32(flags, v, host, at),
+            Width::Double => ins.store(flags, v, host, at),
+        };
+        Ok(())
     }
 }

@@ -4,22 +4,15 @@ use super::layout::*;
 use super::*;
 use crate::stubs::number;
 use crate::{hooks, vector};
-use core::mem::offset_of;
-use cpu::bits::{msr, xer};
-use cpu::{State, spr};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{
     InstBuilder, Value,
     types::{I8, I8X16, I32, I64},
 };
 use isa::IsaLevel;
-use sem::atomic_helpers;
-use sem::system::XER_PARTS;
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
-use vcpu::context::{PENDING_ALWAYS, PENDING_WITH_EE, mode};
-use vcpu::reservation::Reservation;
-use vcpu::translated::NOT_BRANCHED;
+use vcpu::context::mode;
 use vcpu::{R, Stop};
 macro_rules! folded {
     ($name:ident, $value:ident, |$x:ident, $y:ident| $fold:expr $(, $neutral:expr)?) => {
@@ -425,42 +418,10 @@ impl Sem for Emit<'_, '_> {
     }
 
     fn load(&mut self, ea: Long, width: Width) -> R<Long> {
-        let (host, at) = self.host(ea, width.bytes(), None);
-        let flags = self.env.guest;
-        let ins = self.b.ins();
-        let v = match width {
-            Width::Byte => ins.uload8(I64, flags, host, at),
-            Width::Half => ins.uload16(I64, flags, host, at),
-            Width::Word => ins.uload32(flags, host, at),
-            Width::Double => ins.load(I64, flags, host, at),
-        };
-        if !self.swapped() || width == Width::Byte {
-            return Ok(Long::V(v));
-        }
-        let v = self.b.ins().bswap(v);
-        Ok(Long::V(match width {
-            Width::Double => v,
-            _ => self.down(v, width),
-        }))
+        self.load_value(ea, width)
     }
     fn store(&mut self, ea: Long, width: Width, v: Long) -> R {
-        let mut v = self.value(v);
-        if self.swapped() && width != Width::Byte {
-            v = self.b.ins().bswap(v);
-            if width != Width::Double {
-                v = self.down(v, width);
-            }
-        }
-        let (host, at) = self.host(ea, width.bytes(), Some(v));
-        let flags = self.env.guest;
-        let ins = self.b.ins();
-        match width {
-            Width::Byte => ins.istore8(flags, v, host, at),
-            Width::Half => ins.istore16(flags, v, host, at),
-            Width::Word => ins.istore32(flags, v, host, at),
-            Width::Double => ins.store(flags, v, host, at),
-        };
-        Ok(())
+        self.store_value(ea, width, v)
     }
     fn load_quad(&mut self, ea: Long) -> R<Value> {
         let (host, at) = self.host(ea, 16, None);
@@ -486,62 +447,10 @@ impl Sem for Emit<'_, '_> {
         Ok(())
     }
     fn load_and_reserve(&mut self, ea: Long, width: Width) -> R<Long> {
-        let bytes = Long::K(width.bytes().into());
-        let helper: (Fallible, _) = (atomic_helpers::load_and_reserve, [ea, bytes, bytes]);
-        if self.swapped() || width.bytes() < 4 {
-            return self.try_call(helper.0, ea, bytes, bytes);
-        }
-        self.flush();
-        let address = self.value(ea);
-        let (host, real, wrong) = self.atomic_place(address, width, false);
-        Ok(self.atomic(wrong, helper, |s| {
-            let v = match width {
-                Width::Word => s.b.ins().uload32(s.env.guest, host, 0),
-                _ => s.b.ins().load(I64, s.env.guest, host, 0),
-            };
-            let (held, size) = (s.b.ins().iconst(I8, 1), s.b.ins().iconst(I32, i64::from(width.bytes())));
-            let zero = s.k(0);
-            s.store_state(held, RESERVED + offset_of!(Reservation, held) as i32);
-            s.store_state(size, RESERVED + offset_of!(Reservation, size) as i32);
-            s.store_state(real, RESERVED + offset_of!(Reservation, real) as i32);
-            s.store_state(v, RESERVED + offset_of!(Reservation, value) as i32);
-            s.store_state(zero, RESERVED + offset_of!(Reservation, value) as i32 + 8);
-            v
-        }))
+        self.load_reserved(ea, width)
     }
     fn store_conditional(&mut self, ea: Long, width: Width, v: Long) -> R<Long> {
-        let bytes = Long::K(width.bytes().into());
-        let helper: (Fallible, _) = (atomic_helpers::store_conditional, [ea, v, bytes]);
-        if self.swapped() || width.bytes() < 4 {
-            return self.try_call(helper.0, ea, v, bytes);
-        }
-        self.flush();
-        let address = self.value(ea);
-        let (host, real, wrong) = self.atomic_place(address, width, true);
-        let held =
-            self.b.ins().uload8(I64, self.env.state, self.env.vcpu, RESERVED + offset_of!(Reservation, held) as i32);
-        let one = self.k(1);
-        let none = self.b.ins().bxor(held, one);
-        let wrong = self.b.ins().bor(wrong, none);
-        let at = RESERVED + offset_of!(Reservation, size) as i32;
-        let size = self.b.ins().uload32(self.env.state, self.env.vcpu, at);
-        let own = self.k(i64::from(width.bytes()));
-        let other = self.b.ins().bxor(size, own);
-        let wrong = self.b.ins().bor(wrong, other);
-        let reserved = self.load_state(I64, RESERVED + offset_of!(Reservation, real) as i32);
-        let other = self.b.ins().bxor(reserved, real);
-        let wrong = self.b.ins().bor(wrong, other);
-        let new = self.value(v);
-        Ok(self.atomic(wrong, helper, |s| {
-            let gone = s.b.ins().iconst(I8, 0);
-            s.store_state(gone, RESERVED + offset_of!(Reservation, held) as i32);
-            let ty = if width == Width::Word { I32 } else { I64 };
-            let old = s.load_state(ty, RESERVED + offset_of!(Reservation, value) as i32);
-            let new = if width == Width::Word { s.b.ins().ireduce(I32, new) } else { new };
-            let was = s.b.ins().atomic_cas(s.env.guest, host, old, new);
-            let stored = s.b.ins().icmp(IntCC::Equal, was, old);
-            s.b.ins().uextend(I64, stored)
-        }))
+        self.store_reserved(ea, width, v)
     }
     fn fence(&mut self, f: Fence) {
         match f {
@@ -650,82 +559,13 @@ impl Sem for Emit<'_, '_> {
         self.leave_by(stub, cia, Long::K(0))
     }
     fn set_msr(&mut self, value: Long, mask: u64) -> R {
-        if mask != system::MTMSR_L1 {
-            let next = self.next_address();
-            let next = self.value(next);
-            self.store_state(next, NIA);
-            return self.leave_by(number::SET_MSR, value, Long::K(mask));
-        }
-        // Neither the mode nor a context depends on it.
-        let old = Long::V(self.load_state(I64, MSR));
-        let others = self.and(old, Long::K(!mask));
-        let these = self.and(value, Long::K(mask));
-        let new = self.or(others, these);
-        let new = self.value(new);
-        self.store_state(new, MSR);
-        let (with, without) = (Long::K(PENDING_WITH_EE.into()), Long::K(PENDING_ALWAYS.into()));
-        let enabled = self.and(value, Long::K(msr::EE));
-        let enabled = self.nonzero(enabled);
-        let pending = self.select(enabled, with, without);
-        let pending = self.value(pending);
-        let pending = self.b.ins().ireduce(I32, pending);
-        self.store_state(pending, PENDING_MASK);
-        if !matches!(enabled, Bool::K(false)) {
-            self.poll_behind();
-        }
-        Ok(())
+        self.write_msr(value, mask)
     }
     fn read_spr(&mut self, n: u32, old: Long) -> R<Long> {
-        if n == spr::CFAR && !self.problem_state() {
-            let branched = self.b.ins().sload32(self.env.state, self.env.vcpu, BRANCHED);
-            let zero = self.k(0);
-            let stands = self.b.ins().icmp(IntCC::SignedLessThan, branched, zero);
-            let cfar = self.load_state(I64, CFAR);
-            let page = self.load_state(I64, PAGE);
-            let branch = self.b.ins().iadd(page, branched);
-            return Ok(Long::V(self.b.ins().select(stands, cfar, branch)));
-        }
-        match plain_to_read(n).filter(|_| !self.problem_state()) {
-            Some((at, I32)) => Ok(Long::V(self.b.ins().uload32(self.env.state, self.env.vcpu, at))),
-            Some((at, ty)) => Ok(Long::V(self.load_state(ty, at))),
-            None => self.try_call(system::read_spr, Long::K(n.into()), old, old),
-        }
+        self.special(n, old)
     }
     fn write_spr(&mut self, n: u32, v: Long) -> R {
-        if n == spr::XER {
-            for (bit, mask) in XER_PARTS {
-                let part = self.and(v, Long::K(mask));
-                let part = self.nonzero(part);
-                self.set_xer(bit, part);
-            }
-            let count = self.and(v, Long::K(xer::COUNT));
-            let count = self.value(count);
-            let count = self.b.ins().ireduce(I8, count);
-            self.store_state(count, state(offset_of!(State, xer_count)));
-            return Ok(());
-        }
-        if n == spr::CFAR && !self.problem_state() {
-            let v = self.value(v);
-            self.store_state(v, CFAR);
-            let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
-            self.store_state(none, BRANCHED);
-            return Ok(());
-        }
-        match plain_to_write(n).filter(|_| !self.problem_state()) {
-            Some((.., 0)) => Ok(()),
-            Some((at, ty, bits)) => {
-                let v = self.and(v, Long::K(bits));
-                let v = self.value(v);
-                let v = if ty == I64 { v } else { self.b.ins().ireduce(ty, v) };
-                self.store_state(v, at);
-                Ok(())
-            }
-            None if n == spr::AMR && !self.problem_state() => {
-                let next = self.next_address();
-                self.leave_by(number::SET_AMR, v, next)
-            }
-            None => self.context_call(system::write_spr, Long::K(n.into()), v, v),
-        }
+        self.set_special(n, v)
     }
     fn synchronize(&mut self) {
         // Code that was changed is dropped by mail.
