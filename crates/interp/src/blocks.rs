@@ -115,11 +115,12 @@ const SLOTS: usize = 64;
 /// Blocks that are kept: about 250 bytes each. A boot of Debian to the login prompt has 160 thousand.
 const MOST_BLOCKS: usize = 1 << 20;
 /// Pages that the jump cache tells apart.
-const PAGES: usize = 128;
+const PAGES: usize = 512;
 
 /// Classes of real pages of which it is known where in the jump cache there may be ways into them.
 const PAGE_CLASSES: usize = 1024;
-const _: () = assert!(PAGES <= u128::BITS as usize);
+/// Slots that one bit stands for.
+const SLOTS_A_BIT: usize = SLOTS * PAGES / u128::BITS as usize;
 
 fn page_class(page: u64) -> usize {
     (page ^ page >> 10) as usize & (PAGE_CLASSES - 1)
@@ -134,7 +135,7 @@ pub struct Blocks {
     by_key: KeyMap<(u64, u32), BlockId>,
     by_page: KeyMap<u64, Vec<BlockId>>,
     jumps: Box<[Jump]>,
-    /// By [`page_class`]: which rows of the jump cache may lead into the real page.
+    /// By [`page_class`]: which parts of the jump cache may lead into the real page.
     rows: Box<[u128; PAGE_CLASSES]>,
     /// Blocks decoded so far.
     pub decoded: u64,
@@ -195,7 +196,7 @@ impl Blocks {
     /// Remembers the way from `ea` to `block`.
     pub fn remember(&mut self, v: &Vcpu, ea: u64, block: BlockId) {
         let index = jump_index(v, ea);
-        self.rows[page_class(self.get(block).real >> 12)] |= 1 << (index / SLOTS);
+        self.rows[page_class(self.get(block).real >> 12)] |= 1 << (index / SLOTS_A_BIT);
         self.jumps[index] = Jump { ea, key: jump_key(v, ea), block };
     }
 
@@ -308,7 +309,7 @@ impl Blocks {
             self.pool.remove(std::mem::take(&mut b.operations));
         }
         let rows = self.rows[page_class(page)];
-        for (_, row) in self.jumps.chunks_exact_mut(SLOTS).enumerate().filter(|(n, _)| rows >> n & 1 != 0) {
+        for (_, row) in self.jumps.chunks_exact_mut(SLOTS_A_BIT).enumerate().filter(|(n, _)| rows >> n & 1 != 0) {
             let leads_there = |j: &&mut Jump| j.block != NONE && self.blocks[j.block as usize].real >> 12 == page;
             row.iter_mut().filter(leads_there).for_each(|j| *j = EMPTY);
         }
