@@ -116,9 +116,8 @@ impl Engine {
     /// An engine that has blocks translated which ran `threshold` times, and runs the translations.
     pub fn with_translator(vcpu: Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         let mut engine = Engine::new(vcpu);
-        let translation = Translation::new(&mut engine.vcpu, translator, threshold.max(1));
-        engine.interpreter.report_hot(translation.first_report());
-        engine.translation = Some(translation);
+        engine.interpreter.report_hot(threshold.max(1));
+        engine.translation = Some(Translation::new(&mut engine.vcpu, translator, threshold.max(1)));
         engine
     }
 
@@ -234,9 +233,9 @@ impl Engine {
                 Leave::CodeEvents => {
                     translation::act_on_events(self.translation.as_ref(), &mut self.vcpu, &mut self.interpreter);
                 }
-                Leave::Hot { real, ran } => {
+                Leave::Hot(real) => {
                     if let Some(t) = &mut self.translation {
-                        t.is_hot(&mut self.vcpu, &mut self.interpreter, real, ran);
+                        t.is_hot(&mut self.vcpu, &mut self.interpreter, real);
                     }
                 }
                 Leave::New(real) => {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use vcpu::context::mode;
 use vcpu::{CodeEvent, Exit, Vcpu};
 
-/// A block that is not hot itself, but ran this fraction of the times of one that is asked for, becomes part of its region.
-/// One that ran this fraction of the times that make one hot is asked for if nothing else waits to be compiled.
+/// A block that is not hot itself, but ran this fraction of the times that make one hot, becomes part of regions.
 const WARM_FRACTION: u32 = 16;
 
 /// What an engine has of the translator.
@@ -19,8 +18,6 @@ const WARM_FRACTION: u32 = 16;
 pub(crate) struct Translation {
     translator: Arc<Translator>,
     threshold: u32,
-    /// Whether the compile thread has a host processor that no vCPU wants.
-    early: bool,
     /// Leave after each region.
     pub pieces: bool,
     /// Times that code was entered.
@@ -34,14 +31,7 @@ pub(crate) struct Translation {
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         stubs::prepare(v, translator.deliver());
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let early = translator.has_thread() && processors > v.memory.hub().len();
-        Translation { translator, threshold, early, pieces: false, entries: 0, retired: 0, last: None }
-    }
-
-    /// Times that a block has to run until it is reported for the first time.
-    pub fn first_report(&self) -> u32 {
-        if self.early { (self.threshold / WARM_FRACTION).max(1) } else { self.threshold }
+        Translation { translator, threshold, pieces: false, entries: 0, retired: 0, last: None }
     }
 
     pub fn clear(&self) {
@@ -101,21 +91,16 @@ impl Translation {
         }
     }
 
-    /// The block at NIA, decoded at `real`, ran so many times: a translation is found, or asked for.
+    /// The block at NIA, decoded at `real`, ran often: a translation is found, or asked for.
     #[cold]
-    pub fn is_hot(&mut self, v: &mut Vcpu, interpreter: &mut Interpreter, real: u64, ran: u32) {
+    pub fn is_hot(&mut self, v: &mut Vcpu, interpreter: &mut Interpreter, real: u64) {
         if !Self::is_translated(v) {
             return;
         }
         let key = Self::key(v, (real & PAGE_OFFSET) as u16);
-        let left = self.threshold.saturating_sub(ran);
-        if left != 0 && self.translator.is_busy() {
-            interpreter.run_again(real, key.mode, ran.clamp(1, left));
-            return;
-        }
         let asked = match self.translator.find(&v.memory, real >> PAGE_SHIFT, key) {
             Some(code) => Some(Asked::Now(Installed { page: real >> PAGE_SHIFT, key, code })),
-            None => self.request(v, interpreter, real >> PAGE_SHIFT, key, ran.min(self.threshold)),
+            None => self.request(v, interpreter, real >> PAGE_SHIFT, key),
         };
         match asked {
             Some(Asked::Now(new)) => interpreter.translated(real, key.mode, new.code),
@@ -126,15 +111,15 @@ impl Translation {
     }
 
     /// `None`: the page changes just now.
-    fn request(&self, v: &Vcpu, interpreter: &mut Interpreter, page: u64, key: Key, ran: u32) -> Option<Asked> {
+    fn request(&self, v: &Vcpu, interpreter: &mut Interpreter, page: u64, key: Key) -> Option<Asked> {
         let version = v.memory.code_version(page)?;
         let bytes = page_bytes(&v.memory, page)?;
         let mut source = Source { key, level: v.model.level, bytes, warm: [0; 16], known: [0; 16] };
         interpreter.warm(
             page << PAGE_SHIFT | u64::from(key.offset),
             key.mode,
-            (ran / WARM_FRACTION).max(1),
-            ran,
+            (self.threshold / WARM_FRACTION).max(1),
+            self.threshold,
             |offset, len| {
                 (0..len).map(|n| offset + 4 * n).for_each(|o| add_word(&mut source.warm, o));
             },

@@ -23,13 +23,8 @@ pub enum Leave {
     },
     /// [`Vcpu::code_events`] wait to be acted upon.
     CodeEvents,
-    /// The block at NIA has run often. It is reported once, unless [`Interpreter::run_again`].
-    Hot {
-        /// Its real address.
-        real: u64,
-        /// Times that it has run.
-        ran: u32,
-    },
+    /// The block at NIA has run often: its real address. It is reported once, unless [`Interpreter::run_again`].
+    Hot(u64),
     /// The block at NIA was decoded just now: its real address. Reported if blocks can become hot.
     New(u64),
 }
@@ -53,7 +48,7 @@ pub struct Interpreter {
     /// Operations of the block decoded last.
     decoded: Vec<Operation>,
     lookups: u64,
-    first_report: u32,
+    threshold: u32,
 }
 
 impl Interpreter {
@@ -69,7 +64,7 @@ impl Interpreter {
 
     /// From now on a block that has run `times` times is reported as hot; 0: never.
     pub fn report_hot(&mut self, times: u32) {
-        self.first_report = times;
+        self.threshold = times;
     }
 
     /// Says where translated code for the block decoded at `real` for `mode` is entered.
@@ -127,7 +122,7 @@ impl Interpreter {
         if id == NONE {
             let mut block = decode_block(v, ea, real, &mut self.decoded).ok()?;
             // First it is reported as new, then as hot.
-            block.is_new = block.traced.is_none() && self.first_report != 0;
+            block.is_new = block.traced.is_none() && self.threshold != 0;
             block.heat = u32::from(block.is_new);
             id = self.blocks.insert(block, &self.decoded);
         }
@@ -166,10 +161,10 @@ impl Interpreter {
                         block.heat -= 1;
                         if block.heat == 0 {
                             return if std::mem::take(&mut block.is_new) {
-                                block.report_after(self.first_report, 0);
+                                block.report_after(self.threshold, 0);
                                 Leave::New(block.real)
                             } else {
-                                Leave::Hot { real: block.real, ran: block.due }
+                                Leave::Hot(block.real)
                             };
                         }
                     }

@@ -282,16 +282,6 @@ impl Translator {
         self.install(memory, &done).unwrap_or(None).map(|new| new.code)
     }
 
-    /// Whether a thread in the background compiles.
-    pub fn has_thread(&self) -> bool {
-        self.thread.is_some()
-    }
-
-    /// Whether regions wait to be compiled, or installed.
-    pub fn is_busy(&self) -> bool {
-        locked(&self.inner).waiting != 0
-    }
-
     /// Asks for a region of a page whose bytes were read under `version`. `source.known` is filled in here.
     pub fn request(&self, memory: &Arc<Memory>, page: u64, version: u32, mut source: Source) -> Asked {
         let is_new = {
