@@ -262,6 +262,9 @@ impl Engine {
         let now = v.mailbox().pending();
         if now & pending::MAIL != 0 {
             v.serve_mail();
+            if v.memory.hub().is_crowded() && !v.clock.is_virtual() {
+                std::thread::yield_now();
+            }
         }
         translation::act_on_events(self.translation.as_ref(), v, &mut self.interpreter);
         if now & pending::STOP != 0 {

@@ -179,8 +179,8 @@ impl CallingVcpu for Calling<'_> {
         self.tell_all(Message::HashTable);
     }
 
-    fn forget_virtual_page(&mut self, page: VirtualPage) {
-        self.vcpu.invalidate_everywhere(Invalidation::Virtual(page));
+    fn forget_virtual_page(&mut self, users: u32, page: VirtualPage) {
+        self.vcpu.invalidate_at(users, Invalidation::Virtual(page));
     }
 
     fn wait_for_all(&mut self) {

@@ -42,6 +42,7 @@ fn by_key(who: Authority, r: u64) -> Rights {
 }
 
 /// Finds the segment and the entry for `ea`, checks protection, and sets reference and change bits as the access needs.
+/// Number `vcpu` may enter what it finds into its TLB.
 ///
 /// # Errors
 /// The interrupt to take.
@@ -51,6 +52,7 @@ pub fn translate(
     ea: u64,
     access: Access,
     who: Authority,
+    vcpu: usize,
 ) -> Result<Leaf, Fault> {
     let store = if access == Access::Store { dsisr::STORE } else { 0 };
     let fail = |data: u32, fetch: u64| {
@@ -83,7 +85,8 @@ pub fn translate(
             return Err(fail(data, fetch));
         }
         let used = r::R | if access == Access::Store { r::C } else { 0 };
-        if !table.note_use(&found, used) {
+        // In this order: bits are set in the entry that was found, and no other that came into its place.
+        if !table.note_user(&found, vcpu) || !table.note_use(&found, used) {
             // Somebody changed the entry meanwhile: look at it again.
             continue;
         }
@@ -198,7 +201,7 @@ mod tests {
                 let base = PageSizes::ALL.base_of(entry).unwrap();
                 let wanted =
                     model.find(entry, base, ea).map(|(actual, real)| (real | ea & ((1 << actual) - 1), actual));
-                let found = translate(&table, &slb, ea, Access::Load, USER);
+                let found = translate(&table, &slb, ea, Access::Load, USER, 0);
                 assert_eq!(found.map(|leaf| (leaf.real, leaf.shift)).ok(), wanted, "{ea:#x} {entry:?}");
                 hits += u32::from(wanted.is_some());
             }
@@ -242,7 +245,7 @@ mod tests {
             for who in [KERNEL, USER] {
                 let ks = if key == 1 { if who.problem { KP } else { KS } } else { if who.problem { KS } else { KP } };
                 let (table, slb) = one_page(ks, 0x7000 | pp & 3 | pp >> 2 << 63);
-                let is = |access| translate(&table, &slb, 0x123, access, who).map(|leaf| leaf.real);
+                let is = |access| translate(&table, &slb, 0x123, access, who, 0).map(|leaf| leaf.real);
                 let data =
                     |allowed, store| if allowed { Ok(0x7123) } else { Err(Fault::Data(dsisr::PROTECTION | store)) };
                 assert_eq!(is(Load), data(read, 0), "{key} {pp}");
@@ -251,7 +254,7 @@ mod tests {
                 assert_eq!(is(Fetch), fetch, "{key} {pp}");
             }
         }
-        let fetch = |vsid, r, who| translate(&one_page(vsid, r).0, &one_page(vsid, r).1, 0, Fetch, who).map(|_| ());
+        let fetch = |vsid, r, who| translate(&one_page(vsid, r).0, &one_page(vsid, r).1, 0, Fetch, who, 0).map(|_| ());
         for (vsid, r) in [(N, 2), (0, 2 | r::N), (0, 2 | r::G)] {
             assert_eq!(fetch(vsid, r, USER), Err(Fault::Instruction(srr1::ISI_NO_EXECUTE)));
         }
@@ -265,7 +268,7 @@ mod tests {
             let (table, slb) = one_page(0, r);
             let shift = 62 - 2 * key;
             let is = |access, amr: u64, iamr: u64| {
-                translate(&table, &slb, 0, access, Authority { amr: amr << shift, iamr: iamr << shift, ..USER })
+                translate(&table, &slb, 0, access, Authority { amr: amr << shift, iamr: iamr << shift, ..USER }, 0)
                     .map(|_| ())
             };
             assert_eq!(is(Load, 2, 3), Ok(()));
@@ -275,14 +278,14 @@ mod tests {
             assert_eq!(is(Fetch, 3, 2), Ok(()));
             assert_eq!(is(Fetch, 0, 1), Err(Fault::Instruction(srr1::ISI_KEY)));
             let other = Authority { amr: !(3 << shift), iamr: !(3 << shift), ..USER };
-            assert!(translate(&table, &slb, 0, Store, other).is_ok(), "other keys do not matter");
+            assert!(translate(&table, &slb, 0, Store, other, 0).is_ok(), "other keys do not matter");
         }
     }
 
     #[test]
     fn reference_and_change_bits_are_set_as_needed() {
         let (table, slb) = one_page(0, 0x7002);
-        let walk = |access| translate(&table, &slb, 0, access, USER).unwrap();
+        let walk = |access| translate(&table, &slb, 0, access, USER, 0).unwrap();
         assert!(!walk(Access::Load).write, "no store before the change bit");
         assert_eq!(table.second(0), 0x7002 | r::R);
         assert!(walk(Access::Store).write);
@@ -293,12 +296,12 @@ mod tests {
     #[test]
     fn what_is_not_there() {
         let (table, slb) = one_page(0, 0x7002);
-        let is = |ea, access| translate(&table, &slb, ea, access, USER);
+        let is = |ea, access| translate(&table, &slb, ea, access, USER, 0);
         assert_eq!(is(0x1000_0000, Access::Load), Err(Fault::Segment));
         assert_eq!(is(0x1000, Access::Store), Err(Fault::Data(dsisr::NO_TRANSLATION | dsisr::STORE)));
         assert_eq!(is(0x1000, Access::Fetch), Err(Fault::Instruction(srr1::ISI_NO_TRANSLATION)));
         assert_eq!(
-            translate(&HashTable::none(PageSizes::ALL), &slb, 0, Access::Load, USER),
+            translate(&HashTable::none(PageSizes::ALL), &slb, 0, Access::Load, USER, 0),
             Err(Fault::Data(dsisr::NO_TRANSLATION))
         );
     }

@@ -3,10 +3,13 @@
 //!
 //! The table is the hypervisor's: the guest reaches it by hypercalls alone. An entry is two doublewords in the host's
 //! order. There is no lock but one bit of each entry, [`v::LOCK`], which keeps hypercalls on one entry apart. Walkers do
-//! not look at it: who changes an entry tells all vCPUs, and waits, before it relies on nobody using the old one.
+//! not look at it: who changes an entry tells the vCPUs that use it ([`HashTable::take_users`]), and waits, before it
+//! relies on nobody using the old one.
 
 use cpu::slb::{LLP, SHIFT_1T, SHIFT_256M, SlbEntry};
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 
 /// First doubleword of an entry.
 pub mod v {
@@ -179,6 +182,8 @@ impl VirtualPage {
 pub struct Found {
     /// Its number.
     pub index: u64,
+    /// Its first doubleword, without the hypervisor's bits.
+    pub v: u64,
     /// Its second doubleword.
     pub r: u64,
     /// log2 of the page's actual size in bytes.
@@ -188,6 +193,8 @@ pub struct Found {
 /// The table.
 pub struct HashTable {
     words: Box<[AtomicU64]>,
+    /// For each entry, which vCPUs may have it in their TLB: bit n is for numbers n modulo 32.
+    users: Box<[AtomicU32]>,
     shift: u32,
     sizes: PageSizes,
 }
@@ -200,22 +207,35 @@ impl std::fmt::Debug for HashTable {
 
 /// `count` zeros, for which the host gives memory when they are used.
 #[allow(unsafe_code)]
-fn zeros(count: usize) -> Box<[AtomicU64]> {
+fn words(count: usize) -> Box<[AtomicU64]> {
     let words = Box::into_raw(vec![0u64; count].into_boxed_slice());
     // SAFETY: the allocation is a box of `u64`, and `AtomicU64` has the same layout.
     unsafe { Box::from_raw(words as *mut [AtomicU64]) }
+}
+
+/// As [`words`].
+#[allow(unsafe_code)]
+fn half_words(count: usize) -> Box<[AtomicU32]> {
+    let words = Box::into_raw(vec![0u32; count].into_boxed_slice());
+    // SAFETY: the allocation is a box of `u32`, and `AtomicU32` has the same layout.
+    unsafe { Box::from_raw(words as *mut [AtomicU32]) }
+}
+
+/// The bit of a vCPU in [`HashTable::take_users`].
+pub const fn user(vcpu: usize) -> u32 {
+    1 << (vcpu % 32)
 }
 
 impl HashTable {
     /// An empty table of `1 << shift` bytes.
     pub fn new(shift: u32, sizes: PageSizes) -> Self {
         let shift = shift.clamp(SHIFT_MIN, SHIFT_MAX);
-        HashTable { words: zeros(1 << (shift - 3)), shift, sizes }
+        HashTable { words: words(1 << (shift - 3)), users: half_words(1 << (shift - 4)), shift, sizes }
     }
 
     /// No entries: of a partition that translates by radix trees.
     pub fn none(sizes: PageSizes) -> Self {
-        HashTable { words: Box::default(), shift: 0, sizes }
+        HashTable { words: Box::default(), users: Box::default(), shift: 0, sizes }
     }
 
     /// log2 of its size in bytes; 0 if there is none.
@@ -316,6 +336,24 @@ impl HashTable {
             || self.word(found.index, 1).compare_exchange(found.r, found.r | bits, SeqCst, Relaxed).is_ok()
     }
 
+    /// Says that vCPU `vcpu` is about to enter what it found into its TLB. False if it is not so any more.
+    pub fn note_user(&self, found: &Found, vcpu: usize) -> bool {
+        let users = &self.users[found.index as usize];
+        if users.load(SeqCst) & user(vcpu) != 0 {
+            return true;
+        }
+        // Whoever changes the entry changes it first and then looks here: either it finds the bit, or this its change.
+        users.fetch_or(user(vcpu), SeqCst);
+        let (v, r) = (self.word(found.index, 0).load(SeqCst), self.word(found.index, 1).load(SeqCst));
+        v & !v::HYPERVISOR == found.v && (r ^ found.r) & !(r::R | r::C) == 0
+    }
+
+    /// The vCPUs that may use entry `index` as it was before the caller changed it ([`user`]); from now on it is nobody's.
+    pub fn take_users(&self, index: u64) -> u32 {
+        let users = &self.users[index as usize];
+        if users.load(SeqCst) == 0 { 0 } else { users.swap(0, SeqCst) }
+    }
+
     /// Looks for the page of `ea`, in the segment of `entry`.
     pub fn look_up(&self, entry: &SlbEntry, ea: u64) -> Option<Found> {
         let base = self.sizes.base_of(entry)?;
@@ -340,7 +378,7 @@ impl HashTable {
             // An entry of another base page size is another page's, though it may look like this one.
             let size = self.sizes.of_entry(now, r).filter(|size| size.base == base)?;
             let same = self.word(index, 0).load(Acquire) & compared == tag;
-            same.then_some(Found { index, r, actual: size.actual })
+            same.then_some(Found { index, v: now & !v::HYPERVISOR, r, actual: size.actual })
         })
     }
 
@@ -492,6 +530,29 @@ mod tests {
                 assert_eq!(found, (n % 2 == 0).then_some(n << 12), "{ea:#x}");
             }
         }
+    }
+
+    #[test]
+    fn users_of_an_entry() {
+        let table = HashTable::new(18, PageSizes::up_to(16));
+        let entry = SlbEntry { esid: VALID, vsid: 0 };
+        table.set_second(0, 0x7010);
+        table.unlock(0, v::V);
+        let found = table.look_up(&entry, 0).unwrap();
+        assert!(table.note_user(&found, 1) && table.note_user(&found, 33) && table.note_user(&found, 5));
+        assert_eq!((table.take_users(0), table.take_users(0)), (1 << 1 | 1 << 5, 0));
+        table.update_second(0, r::R, r::R);
+        assert!(table.note_user(&found, 1), "that it was used changes nothing");
+        table.take_users(0);
+        table.update_second(0, r::PP, 3);
+        assert!(!table.note_user(&found, 1), "its protection does");
+        table.lock(0, || ());
+        table.take_users(0);
+        let found = table.look_up(&entry, 0).unwrap();
+        assert!(table.note_user(&found, 1), "a lock does not");
+        table.withdraw(0);
+        table.take_users(0);
+        assert!(!table.note_user(&found, 1));
     }
 
     #[test]

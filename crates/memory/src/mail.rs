@@ -184,6 +184,8 @@ impl Mailbox {
 #[derive(Debug)]
 pub struct Hub {
     boxes: Box<[Mailbox]>,
+    /// There are more vCPUs than the host runs threads at once.
+    crowded: bool,
 }
 
 impl Hub {
@@ -191,7 +193,8 @@ impl Hub {
     pub fn new(vcpus: usize) -> Self {
         let boxes: Box<[Mailbox]> = (0..vcpus).map(|_| Mailbox::default()).collect();
         boxes.iter().for_each(|b| b.set_quiet(true));
-        Hub { boxes }
+        let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Hub { boxes, crowded: vcpus > at_once }
     }
 
     /// Number of vCPUs.
@@ -210,6 +213,19 @@ impl Hub {
     /// If there is no such vCPU.
     pub fn mailbox(&self, index: usize) -> &Mailbox {
         &self.boxes[index]
+    }
+
+    /// Whether vCPUs wait for each other's host time: who has served its mail then gives way, to those who did not.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Posts to vCPU `to`.
+    ///
+    /// # Panics
+    /// If there is no such vCPU.
+    pub fn post(&self, to: usize, message: Message) {
+        self.boxes[to].post(message);
     }
 
     /// Posts to every vCPU but `from` (to all with `None`).

@@ -328,7 +328,7 @@ impl CallingVcpu for MockVcpu<'_> {
         *lock(&self.partition.hash_table) = Arc::new(table);
     }
 
-    fn forget_virtual_page(&mut self, page: VirtualPage) {
+    fn forget_virtual_page(&mut self, _users: u32, page: VirtualPage) {
         lock(&self.partition.forgotten).push(page);
     }
 

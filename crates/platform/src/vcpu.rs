@@ -187,8 +187,9 @@ pub trait CallingVcpu {
     /// Gives every vCPU another hash table, with no translation left of the old one, before it returns.
     fn set_hash_table(&mut self, table: HashTable);
 
-    /// Tells every vCPU to forget a virtual page of the hash table. [`wait_for_all`](CallingVcpu::wait_for_all) waits.
-    fn forget_virtual_page(&mut self, page: VirtualPage);
+    /// Tells `users` ([`user`](::memory::hpt::user)) to forget a virtual page of the hash table.
+    /// [`wait_for_all`](CallingVcpu::wait_for_all) waits.
+    fn forget_virtual_page(&mut self, users: u32, page: VirtualPage);
 
     /// Returns when every vCPU has acted on what it was told, and has finished what it was doing then: nobody still uses
     /// what was forgotten.

@@ -445,7 +445,7 @@ impl Vcpu {
             pid: self.state.spr.pid,
         };
         if self.hashes() {
-            return hash::translate(&self.hash_table, &self.state.slb, ea, access, who);
+            return hash::translate(&self.hash_table, &self.state.slb, ea, access, who, self.index);
         }
         radix::translate(&self.memory, self.process_table, ea, access, who)
     }

@@ -365,6 +365,21 @@ impl Vcpu {
         }
     }
 
+    /// Lets `users` ([`memory::hpt::user`]) forget translations; [`Vcpu::wait_for_all`] waits for the others among them.
+    pub fn invalidate_at(&mut self, users: u32, what: Invalidation) {
+        for to in 0..self.memory.hub().len() {
+            if users & memory::hpt::user(to) == 0 {
+                continue;
+            }
+            if to == self.index {
+                self.invalidate(what);
+            } else {
+                self.memory.hub().post(to, Message::Invalidate(what));
+                self.unacknowledged = true;
+            }
+        }
+    }
+
     /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_all`] waits for them.
     pub fn invalidate_everywhere(&mut self, what: Invalidation) {
         self.invalidate(what);

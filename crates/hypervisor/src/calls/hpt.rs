@@ -71,6 +71,14 @@ pub(super) fn matches(entry: u64, flags: u64, avpn: u64) -> bool {
     entry & v::V != 0 && (flags & AVPN == 0 || entry & !0x7F == avpn) && (flags & ANDCOND == 0 || entry & avpn == 0)
 }
 
+/// Tells whoever uses entry `index`, which was `old` until now, to forget its page. True if there is something to wait for.
+pub(super) fn forget(context: &mut HcallContext<'_>, table: &HashTable, index: u64, old: (u64, u64)) -> bool {
+    let users = table.take_users(index);
+    let Some(page) = table.page_of(index, old.0, old.1).filter(|_| users != 0) else { return false };
+    context.vcpu.forget_virtual_page(users, page);
+    true
+}
+
 /// Changes bits of the second doubleword of a valid entry, and lets every vCPU forget what it knows of the page.
 /// Returns the old one.
 fn change(
@@ -89,9 +97,7 @@ fn change(
         return Err(HcallStatus::H_NOT_FOUND);
     }
     let old = table.update_second(index, mask, value);
-    // Rights that somebody still has of the old one go, also where nothing changed: the bit may have been set twice.
-    if let Some(page) = table.page_of(index, entry, old) {
-        context.vcpu.forget_virtual_page(page);
+    if forget(context, table, index, (entry, old)) {
         context.vcpu.wait_for_all();
     }
     table.unlock(index, entry);
@@ -135,6 +141,8 @@ pub(super) fn clear_mod(_: &Hypervisor, context: &mut HcallContext<'_>, args: &H
 mod tests {
     use super::*;
     use crate::calls::test_support::Rig;
+    use memory::hpt::Found;
+    use platform::CallingVcpu;
     use platform::papr::opcode::*;
 
     /// A rig whose table has `1 << 18` bytes: 0x4000 entries.
@@ -145,6 +153,13 @@ mod tests {
     }
 
     const ENTRY: u64 = 0x1234_5680 | v::V;
+
+    /// vCPU 0 uses an entry.
+    fn used_by_0(rig: &Rig, index: u64) {
+        let table = rig.world.partition.vcpu(0).hash_table();
+        let (v, r) = table.read(index);
+        assert!(table.note_user(&Found { index, v, r, actual: 12 }, 0));
+    }
 
     #[test]
     fn enter_takes_what_a_partition_may_map() {
@@ -200,6 +215,7 @@ mod tests {
         assert_eq!(rig.call(H_PROTECT, &[0, 0x21, 0]).0, -7);
         assert_eq!(rig.call(H_PROTECT, &[0, 0x4000, 0]).0, -4);
         assert!(rig.world.partition.forgotten.lock().unwrap().is_empty());
+        used_by_0(&rig, 0x20);
         // PP0 is flag bit 55 from the right's top, keys come in two pieces.
         let flags = AVPN | 1 << 8 | 3 << 12 | 0xE00 | 7;
         assert_eq!(rig.call(H_PROTECT, &[flags, 0x20, avpn]).0, 0);
@@ -214,11 +230,12 @@ mod tests {
         let rig = rig();
         rig.call(H_ENTER, &[EXACT, 0x20, ENTRY, 0x7010 | r::R | r::C]);
         let call = |opcode, index| rig.call_registers(opcode, &[0, index]);
+        used_by_0(&rig, 0x20);
         assert_eq!(call(H_CLEAR_REF, 0x21).0.0, -7);
         assert_eq!(call(H_CLEAR_MOD, 0x4000).0.0, -4);
         assert_eq!((call(H_CLEAR_REF, 0x20).1[4], call(H_CLEAR_MOD, 0x20).1[4]), (0x7190, 0x7090));
         assert_eq!((call(H_CLEAR_REF, 0x20).1[4], call(H_READ, 0x20).1[5]), (0x7010, 0x7010));
-        assert_eq!(rig.world.partition.forgotten.lock().unwrap().len(), 3);
+        assert_eq!(rig.world.partition.forgotten.lock().unwrap().len(), 1, "nobody used it any more");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! change bits final, and only then may it be used again. Several wait together. Nobody waits for the lock of an entry
 //! while holding such ones: two that did would wait for each other.
 
-use super::hpt::{ANDCOND, AVPN, matches};
+use super::hpt::{ANDCOND, AVPN, forget, matches};
 use crate::Hypervisor;
 use memory::HashTable;
 use memory::hpt::{r, v};
@@ -26,12 +26,14 @@ struct Removal<'a> {
     table: &'a HashTable,
     /// Place among the results, entry, its first doubleword.
     withdrawn: Vec<(usize, u64, u64)>,
+    /// Somebody was told to forget one of them.
+    used: bool,
     results: Vec<Removed>,
 }
 
 impl<'a> Removal<'a> {
     fn new(table: &'a HashTable) -> Self {
-        Removal { table, withdrawn: Vec::new(), results: Vec::new() }
+        Removal { table, withdrawn: Vec::new(), used: false, results: Vec::new() }
     }
 
     /// Withdraws entry `index` if it is `wanted`. False if there is no such entry.
@@ -53,9 +55,7 @@ impl<'a> Removal<'a> {
             return true;
         }
         self.table.withdraw(index);
-        if let Some(page) = self.table.page_of(index, entry, self.table.second(index)) {
-            context.vcpu.forget_virtual_page(page);
-        }
+        self.used |= forget(context, self.table, index, (entry, self.table.second(index)));
         self.withdrawn.push((self.results.len(), index, entry));
         self.results.push(Removed::Entry(entry, 0));
         true
@@ -66,7 +66,9 @@ impl<'a> Removal<'a> {
         if self.withdrawn.is_empty() {
             return;
         }
-        context.vcpu.wait_for_all();
+        if std::mem::take(&mut self.used) {
+            context.vcpu.wait_for_all();
+        }
         for (place, index, entry) in self.withdrawn.drain(..) {
             self.results[place] = Removed::Entry(entry, self.table.second(index));
             self.table.set_second(index, 0);
@@ -244,7 +246,7 @@ mod tests {
         assert_eq!(call(&[ANDCOND, 0x21, 2]), (0, [ENTRY, 0x7190]));
         assert_eq!(call(&[0, 0x21, 0]).0, -7);
         assert_eq!(rig.call_registers(H_READ, &[0, 0x20]).1[4..6], [0, 0]);
-        assert_eq!(rig.world.partition.forgotten.lock().unwrap().len(), 2);
+        assert!(rig.world.partition.forgotten.lock().unwrap().is_empty(), "nobody used them");
         assert_eq!(rig.call(H_ENTER, &[EXACT, 0x20, ENTRY, 0x7010]).0, 0, "it is free again");
     }
 
