@@ -22,6 +22,9 @@ const SHORT_GUEST: &str = "debian-6.1";
 const HWCAP2_SCV: u64 = 0x0010_0000;
 /// What shows that CPUs work together.
 const SMP_TESTS: &str = "boot,smp,hotplug,interrupts";
+/// Guests and processors that boot with hash translation: each kernel, and each processor.
+const HASH: [(&str, &str); 4] =
+    [("debian-6.12", "power9"), ("debian-6.1", "power10"), ("debian-6.12-64k", "power8"), ("debian-sid", "power8")];
 /// The last line of what init says before it starts the shell.
 const BANNER_END: &str = "'reboot' starts it again.";
 
@@ -103,6 +106,11 @@ fn all_checks() -> Vec<Check> {
             add(&format!("boot-{}-{cpu}", guest.name), false, Box::new(move |plan| boots(plan, guest.name, cpu)));
         }
     }
+    for (guest, cpu) in HASH {
+        add(&format!("hash-{guest}-{cpu}"), false, Box::new(move |plan| hash(plan, guest, cpu, 1)));
+    }
+    add("hash-smp-2", false, Box::new(|plan| hash(plan, GUEST, "power9", 2)));
+    add("hash-lockstep", true, Box::new(|plan| lockstep(plan, SHORT_GUEST, Mmu::Hash)));
     add("shell-reboot-poweroff", false, Box::new(shell));
     add("ail-on", false, Box::new(ail_on));
     add("ail-off", true, Box::new(ail_off));
@@ -118,7 +126,7 @@ fn all_checks() -> Vec<Check> {
         add(&format!("virtual-clock-{cpus}"), true, Box::new(move |plan| virtual_clock(plan, cpus)));
     }
     add("interpreter", true, Box::new(interpreter));
-    add("lockstep", true, Box::new(|plan| lockstep(plan, SHORT_GUEST)));
+    add("lockstep", true, Box::new(|plan| lockstep(plan, SHORT_GUEST, Mmu::Radix)));
     add("code-cache", true, Box::new(code_cache));
     add("tree-dtc", true, Box::new(tree_passes_dtc));
     add("tree-under-qemu", true, Box::new(tree_boots_under_qemu));
@@ -133,7 +141,11 @@ fn all_checks() -> Vec<Check> {
             );
         }
         if guest.name != SHORT_GUEST {
-            add_thorough(format!("lockstep-{}", guest.name), true, Box::new(move |plan| lockstep(plan, guest.name)));
+            add_thorough(
+                format!("lockstep-{}", guest.name),
+                true,
+                Box::new(move |plan| lockstep(plan, guest.name, Mmu::Radix)),
+            );
         }
     }
     checks
@@ -202,11 +214,41 @@ fn boots(plan: &Plan, guest: &str, cpu: &'static str) -> Result<String> {
     Ok(format!("{}, {}{note}", guest.release, spent(&outcome)))
 }
 
-/// The guest itself says which kernel, processor and page size it has, and that its kernel complained of nothing.
+/// How the guest translates, as `/proc/cpuinfo` spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mmu {
+    Radix,
+    Hash,
+}
+
+/// Each kernel and processor with hash translation: no radix on a POWER8, and elsewhere none on the command line.
+fn hash(plan: &Plan, guest: &str, cpu: &'static str, cpus: u32) -> Result<String> {
+    let guest = plan.guest(guest)?;
+    let mut boot = Boot { cpu, cpus, ..plan.boot_of(&guest, if cpus == 1 { "boot" } else { "boot,smp,hotplug" }) };
+    if cpu != "power8" {
+        boot.append.push("disable_radix".to_owned());
+    }
+    let outcome = boot.run(&format!("hash-{}-{cpu}-{cpus}", guest.name))?;
+    ended_well(&outcome)?;
+    is_guest_with(&outcome, &guest, cpu, Mmu::Hash)?;
+    if cpus > 1 {
+        expect(&outcome, "cpus", &cpus.to_string())?;
+        expect(&outcome, "checksums", "16 of 16 right")?;
+        expect(&outcome, "cycled", &(cpus - 1).to_string())?;
+    }
+    Ok(format!("{}, {}", guest.release, spent(&outcome)))
+}
+
+/// [`is_guest_with`] radix translation.
 fn is_guest(outcome: &Outcome, guest: &Fetched, cpu: &str) -> Result<()> {
+    is_guest_with(outcome, guest, cpu, Mmu::Radix)
+}
+
+/// The guest itself says which kernel, processor and page size it has, and that its kernel complained of nothing.
+fn is_guest_with(outcome: &Outcome, guest: &Fetched, cpu: &str, mmu: Mmu) -> Result<()> {
     expect(outcome, "kernel", &guest.release)?;
     expect(outcome, "machine", "ppc64le")?;
-    expect(outcome, "mmu", "Radix")?;
+    expect(outcome, "mmu", &format!("{mmu:?}"))?;
     expect(outcome, "complaints", "0")?;
     let page_bytes = guest.page_bytes;
     let found = hexadecimal(outcome, "page-size")?;
@@ -393,13 +435,16 @@ fn interpreter(plan: &Plan) -> Result<String> {
 }
 
 /// The interpreter and the compiler side by side find no difference.
-fn lockstep(plan: &Plan, guest: &str) -> Result<String> {
+fn lockstep(plan: &Plan, guest: &str, mmu: Mmu) -> Result<String> {
     let mut boot = plan.boot_of(&plan.guest(guest)?, "boot");
+    if mmu == Mmu::Hash {
+        boot.append.push("disable_radix".to_owned());
+    }
     boot.execution = options(["-accel", "lockstep", "--stats"]);
     boot.append.push("cryptomgr.notests".to_owned());
-    let outcome = boot.run(&format!("lockstep-{guest}"))?;
+    let outcome = boot.run(&format!("lockstep-{guest}-{mmu:?}"))?;
     ended_well(&outcome)?;
-    is_guest(&outcome, &boot.guest, boot.cpu)?;
+    is_guest_with(&outcome, &boot.guest, boot.cpu, mmu)?;
     // One that translates nothing finds no difference either.
     let entries = number(&outcome, "entries into translated code")?;
     ensure!(entries > 100_000, "the follower entered translated code {entries} times only; {}", outcome.command);
