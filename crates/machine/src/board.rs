@@ -454,7 +454,8 @@ impl Machine {
 
 /// Whether the processor, as the guest sees it, has XIVE.
 fn has_xive(config: &Config) -> bool {
-    config.capabilities.basis().effective() >= hypervisor::capability::IsaLevel::V3_0
+    use hypervisor::capability::IsaLevel;
+    [config.model.level.into(), config.capabilities.basis().effective()].iter().all(|level| *level >= IsaLevel::V3_0)
 }
 
 /// The controller that a negotiation of a machine with both would have ended with: what Linux wants.
