@@ -224,7 +224,7 @@ mod tests {
         let mut rig = Rig::new("power9", &[]);
         rig.world.partition.claim_memory(1 << 20, 16);
         for &index in entries {
-            assert_eq!(rig.call(H_ENTER, &[EXACT, index, ENTRY, 0x7010 | r::R | index % 2 * r::C]).0, 0);
+            assert_eq!(rig.call(H_ENTER, &[EXACT, index, ENTRY, 0x7010 | r::R | (index % 2 * r::C)]).0, 0);
         }
         rig
     }
@@ -334,7 +334,7 @@ mod tests {
                     for n in 0..3000u64 {
                         balance += i64::from(call(H_ENTER, &[EXACT, n % 5, ENTRY, 0x7010]).0 == 0);
                         let requests: Vec<u64> =
-                            (0..4).flat_map(|k| [TYPE_REQUEST | (n + k * (thread as u64 + 1)) % 5, 0]).collect();
+                            (0..4).flat_map(|k| [TYPE_REQUEST | ((n + k * (thread as u64 + 1)) % 5), 0]).collect();
                         let (status, results) = call(H_BULK_REMOVE, &requests);
                         assert_eq!(status, 0);
                         balance -= results.iter().step_by(2).filter(|word| *word & BULK_NOT_FOUND == 0).count() as i64;
