@@ -396,6 +396,14 @@ pub trait Sem: Sized {
     /// # Errors
     /// The access's interrupt.
     fn probe(&mut self, ea: Self::Long, bytes: u64, store: bool) -> R;
+    /// Writes zeros to the `bytes` at `ea`, which is a multiple of them (`dcbz`).
+    ///
+    /// # Errors
+    /// The access's interrupt; nothing was stored.
+    fn zero_block(&mut self, ea: Self::Long, bytes: u64) -> R {
+        let n = self.long(bytes);
+        self.try_call(storage_helpers::zero_block, ea, n, n).map(|_| ())
+    }
     /// Loads, and reserves the address (`lbarx` .. `ldarx`).
     ///
     /// # Errors

@@ -337,9 +337,7 @@ semantics! {
         let ea = indexed(s, i, false);
         let block = s.long(!(CACHE_BLOCK - 1));
         let ea = s.and(ea, block);
-        let n = s.long(CACHE_BLOCK);
-        s.try_call(helper::zero_block, ea, n, n)?;
-        Ok(())
+        s.zero_block(ea, CACHE_BLOCK)
     }
     dcbst(s, i) { touches_as_load(s, i) }
     dcbf(s, i) { touches_as_load(s, i) }

@@ -1,7 +1,8 @@
-//! Reservations: larx and stcx. in line where the TLB has the page, and as helpers elsewhere.
+//! Reservations and `dcbz`: in line where the TLB has the page, and as helpers elsewhere.
 
 use super::layout::*;
 use super::*;
+use crate::vector;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -9,7 +10,7 @@ use cranelift_codegen::ir::{
     types::{I8, I32, I64},
 };
 use memory::tlb::TlbEntry;
-use sem::atomic_helpers;
+use sem::{atomic_helpers, storage_helpers};
 use sem::{Fallible, Sem, Width};
 use vcpu::R;
 use vcpu::reservation::Reservation;
@@ -119,5 +120,23 @@ impl Emit<'_, '_> {
             let stored = s.b.ins().icmp(IntCC::Equal, was, old);
             s.b.ins().uextend(I64, stored)
         }))
+    }
+
+    pub(super) fn write_zeros(&mut self, ea: Long, bytes: u64) -> R {
+        self.flush();
+        let address = self.value(ea);
+        let (entry, tag, want) = self.tlb_entry(address, address, true);
+        let wrong = self.b.ins().bxor(tag, want);
+        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
+        let helper: (Fallible, _) = (storage_helpers::zero_block, [ea, Long::K(bytes), Long::K(bytes)]);
+        self.atomic(wrong, helper, |s| {
+            let host = s.b.ins().iadd(address, addend);
+            let zero = vector::vec_const(s.b, 0);
+            for at in (0..bytes as i32).step_by(16) {
+                s.b.ins().store(s.env.guest, zero, host, at);
+            }
+            s.k(0)
+        });
+        Ok(())
     }
 }

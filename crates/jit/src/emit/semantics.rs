@@ -446,6 +446,9 @@ impl Sem for Emit<'_, '_> {
         self.fallible_call(hooks::probe, ea, Long::K(bytes), Long::K(store.into()));
         Ok(())
     }
+    fn zero_block(&mut self, ea: Long, bytes: u64) -> R {
+        self.write_zeros(ea, bytes)
+    }
     fn load_and_reserve(&mut self, ea: Long, width: Width) -> R<Long> {
         self.load_reserved(ea, width)
     }
