@@ -34,6 +34,11 @@ pub extern "C" fn slow(v: &mut Vcpu) -> bool {
     true
 }
 
+/// The way from `ea` that the jump cache holds for another process, if it holds for this one too; 0 if not.
+pub extern "C" fn adopt(v: &mut Vcpu, ea: u64) -> u64 {
+    v.adopt_jump(ea).unwrap_or(0)
+}
+
 /// Makes the condition register canonical.
 pub extern "C" fn settle(v: &mut Vcpu) {
     v.settle_cr();

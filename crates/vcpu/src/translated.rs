@@ -165,6 +165,21 @@ impl Translated {
 }
 
 impl Vcpu {
+    /// The way from `ea` that the jump cache holds for another process, if it holds for this one as well: programs and
+    /// libraries are at the same place in many. Only what the TLB has of fetches is asked. The way is then this one's.
+    pub fn adopt_jump(&mut self, ea: u64) -> Option<u64> {
+        let quadrant = (ea >> 63) as usize;
+        let (key, context) = (self.translated.jump_key[quadrant], self.fetch_context[quadrant]);
+        let jump = &mut self.translated.jumps[jump_index(ea)];
+        // The mode is the low half of a key.
+        let alike = jump.ea == ea && jump.key as u32 == key as u32;
+        let real = self.tlb.fetch(ea, context).filter(|_| alike)?;
+        (real >> memory::PAGE_SHIFT == jump.page).then(|| {
+            jump.key = key;
+            jump.code
+        })
+    }
+
     /// CFAR.
     pub fn cfar(&self) -> u64 {
         match self.translated.branched {

@@ -192,3 +192,29 @@ fn what_set_msr_costs() {
         println!("set_msr, {name}: {:.2} ns", start.elapsed().as_secs_f64() * 1e9 / 20e6);
     }
 }
+
+/// Two processes run one program: what one found of it is the other's too, where the TLB says that it is the same code.
+#[test]
+fn processes_share_ways_into_the_same_code() {
+    let mut v = vcpu();
+    let (program, other) = (0x1000_0040, 0x1000_1040);
+    v.set_msr(msr::SF | msr::IR | msr::DR | msr::PR);
+    for (pid, real) in [(7, 0x5000), (8, 0x5000), (9, 0x6000)] {
+        v.set_pid(pid);
+        let context = v.fetch_context[0];
+        v.tlb.fill_fetch(program, context, real);
+        if pid == 7 {
+            v.translated.remember_jump(program, 0x1234, 5);
+            v.translated.remember_jump(other, 0x5678, 5);
+        }
+    }
+    let adopted = |v: &mut Vcpu, pid| {
+        v.set_pid(pid);
+        (v.adopt_jump(program), v.adopt_jump(other))
+    };
+    assert_eq!(adopted(&mut v, 8), (Some(0x1234), None), "of the second page the TLB knows nothing");
+    assert_eq!(adopted(&mut v, 9), (None, None), "another program");
+    assert_eq!(adopted(&mut v, 7).0, Some(0x1234));
+    v.set_msr(msr::SF | msr::IR | msr::DR | msr::PR | msr::LE);
+    assert_eq!(v.adopt_jump(program), None, "other code in another mode");
+}
