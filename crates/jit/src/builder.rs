@@ -275,8 +275,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         let nia = e.address(u64::from(offset));
         e.store_state(nia, NIA);
         let budget = self.b.use_var(self.env.budget);
-        let f = self.function(STUBS, number::LEAVE as u32, 1);
-        self.b.ins().return_call(f, &[budget]);
+        self.b.ins().return_call(self.env.leave, &[budget]);
     }
 
     // --- blocks ---
@@ -526,6 +525,7 @@ fn environment(
         guest,
         mail,
         called_away: function(b, links, STUBS, number::CALLED_AWAY as u32, 1),
+        leave: function(b, links, STUBS, number::LEAVE as u32, 1),
         signatures: Signatures {
             helper: signature(b, CallConv::SystemV, 4, 1),
             fallible: signature(b, CallConv::SystemV, 5, 0),

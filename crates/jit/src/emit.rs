@@ -145,6 +145,8 @@ pub struct Env {
     pub mail: MemFlagsData,
     /// The stub for what calls the vCPU away.
     pub called_away: FuncRef,
+    /// The stub that leaves for the engine.
+    pub leave: FuncRef,
     /// Signatures of what is called.
     pub signatures: Signatures,
 }
@@ -441,6 +443,31 @@ impl<'a, 'f> Emit<'a, 'f> {
             }
             s.b.ins().return_call(s.env.called_away, &[budget]);
         });
+    }
+
+    /// Leaves the instruction to the interpreter if the vCPU has to wait for others: it serves messages meanwhile, and one of
+    /// them may take away the code that runs.
+    fn leave_if_unacknowledged(&mut self) {
+        if !self.defers {
+            self.flush_registers();
+        }
+        let waits = self.b.ins().uload8(I32, self.env.state, self.env.vcpu, UNACKNOWLEDGED);
+        let (out, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(out);
+        self.b.ins().brif(waits, out, &[], on, &[]);
+        self.b.seal_block(out);
+        self.b.seal_block(on);
+        self.b.switch_to_block(out);
+        self.aside(|s| {
+            s.flush();
+            let nia = s.address(u64::from(s.at.offset));
+            s.store_state(nia, NIA);
+            // The instruction, and what follows in the block, was counted.
+            let budget = s.b.use_var(s.env.budget);
+            let budget = s.b.ins().iadd_imm_s(budget, i64::from(s.at.ahead));
+            s.b.ins().return_call(s.env.leave, &[budget]);
+        });
+        self.b.switch_to_block(on);
     }
 
     /// Leaves if the budget is used up, or something calls the vCPU away, to go on at `to` later.

@@ -143,11 +143,6 @@ impl Source {
             Ok(insn) if matches!(insn.op, Op::lswx | Op::stswx) => Found::Refused,
             Ok(insn) => {
                 let effects = effects::of(insn, self.key.mode, self.level);
-                // `ptesync` waits for other vCPUs and serves messages meanwhile: none may while its caller is code that a
-                // message can take away.
-                if insn.op == Op::sync && effects.fallible {
-                    return Found::Refused;
-                }
                 Found::Instruction(Place { offset, len, insn, effects, skips: 0 })
             }
             Err(_) => Found::Refused,

@@ -117,8 +117,7 @@ semantics! {
             2 => {
                 // ptesync: translations that this vCPU invalidated are gone everywhere when it completes.
                 s.fence(Fence::Full);
-                let zero = s.long(0);
-                s.try_call(helper::wait_for_invalidations, zero, zero, zero)?;
+                s.wait_for_invalidations()?;
             }
             _ => s.fence(Fence::Full),
         }

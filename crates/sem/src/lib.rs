@@ -531,6 +531,14 @@ pub trait Sem: Sized {
         let n = self.long(n.into());
         self.context_call(system_helpers::write_spr, n, v, v)
     }
+    /// Waits until the other vCPUs have seen the invalidations that this one posted (`ptesync`).
+    ///
+    /// # Errors
+    /// None that the instruction has: an engine may leave the instruction to another one.
+    fn wait_for_invalidations(&mut self) -> R {
+        let zero = self.long(0);
+        self.try_call(atomic_helpers::wait_for_invalidations, zero, zero, zero).map(|_| ())
+    }
     /// `isync`: what was done before holds for what is fetched from here on.
     fn synchronize(&mut self) {
         self.fence(Fence::Light);

@@ -10,8 +10,8 @@ use cranelift_codegen::ir::{
     types::{I8, I32, I64},
 };
 use memory::tlb::TlbEntry;
-use sem::{atomic_helpers, storage_helpers};
 use sem::{Fallible, Sem, Width};
+use sem::{atomic_helpers, storage_helpers};
 use vcpu::R;
 use vcpu::reservation::Reservation;
 

@@ -45,6 +45,7 @@ pub(super) const CIA: i32 = offset_of!(Vcpu, cia) as i32;
 pub(super) const AHEAD: i32 = offset_of!(Vcpu, ahead) as i32;
 pub(super) const MSR: i32 = state(offset_of!(State, msr));
 pub(super) const PENDING_MASK: i32 = offset_of!(Vcpu, pending_mask) as i32;
+pub(super) const UNACKNOWLEDGED: i32 = offset_of!(Vcpu, unacknowledged) as i32;
 pub(super) const RESERVED: i32 = offset_of!(Vcpu, reservation) as i32;
 pub(super) const RESULT: i32 = offset_of!(Vcpu, result) as i32;
 

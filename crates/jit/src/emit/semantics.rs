@@ -446,6 +446,10 @@ impl Sem for Emit<'_, '_> {
         self.fallible_call(hooks::probe, ea, Long::K(bytes), Long::K(store.into()));
         Ok(())
     }
+    fn wait_for_invalidations(&mut self) -> R {
+        self.leave_if_unacknowledged();
+        Ok(())
+    }
     fn zero_block(&mut self, ea: Long, bytes: u64) -> R {
         self.write_zeros(ea, bytes)
     }
