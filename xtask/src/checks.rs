@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::device_tree::{self, Properties};
 use crate::direct;
 use crate::emulator::{Action, Boot, Emulator, Outcome, watch};
 use crate::guests::{self, Fetched};
@@ -25,6 +26,8 @@ const SMP_TESTS: &str = "boot,smp,hotplug,interrupts";
 /// Guests and processors that boot with hash translation: each kernel, and each processor.
 const HASH: [(&str, &str); 4] =
     [("debian-6.12", "power9"), ("debian-6.1", "power10"), ("debian-6.12-64k", "power8"), ("debian-sid", "power8")];
+/// The machine serves an Open Firmware client interface.
+const VOF: &str = "x-vof=on";
 /// The last line of what init says before it starts the shell.
 const BANNER_END: &str = "'reboot' starts it again.";
 
@@ -119,6 +122,15 @@ fn all_checks() -> Vec<Check> {
     }
     add("xics", false, Box::new(xics));
     add("xive-off", true, Box::new(xive_off));
+    for guest in guests::GUESTS {
+        add(&format!("vof-{}", guest.name), false, Box::new(move |plan| vof_boots(plan, guest.name)));
+    }
+    add("vof-smp", false, Box::new(vof_smp));
+    for words in ["", "disable_radix", "xive=off"] {
+        let name = if words.is_empty() { "tree-vof".to_owned() } else { format!("tree-vof-{words}") };
+        add(&name, true, Box::new(move |plan| trees_of_both_ways(plan, words)));
+    }
+    add("tree-as-qemu", true, Box::new(tree_as_qemu));
     add("no-reboot", false, Box::new(no_reboot));
     add("panic", true, Box::new(panic));
     add("idle", false, Box::new(idle));
@@ -378,6 +390,59 @@ fn works_together(boot: &Boot, name: &str, controller: &str) -> Result<String> {
     expect(&outcome, "online-after", &format!("0-{}", cpus - 1))?;
     expect(&outcome, "complaints", "0")?;
     Ok(format!("{controller}, {ipis} interrupts between processors, {}", spent(&outcome)))
+}
+
+/// Entered with a client interface, a kernel negotiates what the direct way decides for it.
+fn vof_boots(plan: &Plan, guest: &str) -> Result<String> {
+    let guest = plan.guest(guest)?;
+    let boot = Boot { machine: vec![VOF.to_owned()], ..plan.boot_of(&guest, "boot") };
+    let outcome = boot.run(&format!("vof-{}", guest.name))?;
+    ended_well(&outcome)?;
+    is_guest(&outcome, &guest, boot.cpu)?;
+    Ok(format!("{}, {}", guest.release, spent(&outcome)))
+}
+
+/// Processors are started through an RTAS that the guest has put where it wanted it.
+fn vof_smp(plan: &Plan) -> Result<String> {
+    let boot = Boot { cpus: 4, machine: vec![VOF.to_owned()], ..plan.boot(SMP_TESTS)? };
+    works_together(&boot, "vof-smp", "XIVE")
+}
+
+/// The tree that a guest printed.
+fn tree_of(boot: &Boot, name: &str) -> Result<Properties> {
+    let outcome = boot.run(name)?;
+    ended_well(&outcome)?;
+    let found = device_tree::printed(&outcome.text());
+    ensure!(found.len() > 100, "the guest printed {} properties of its tree; {}", found.len(), outcome.command);
+    Ok(found)
+}
+
+/// Whether a negotiation ends where the machine says that it would.
+fn trees_of_both_ways(plan: &Plan, words: &str) -> Result<String> {
+    let mut boot = Boot { cpus: 2, ..plan.boot("device-tree")? };
+    boot.append.extend((!words.is_empty()).then(|| words.to_owned()));
+    // Random bytes are the same in both.
+    boot.options = ["--seed", "7"].map(str::to_owned).to_vec();
+    let direct = tree_of(&boot, &format!("tree-direct{words}"))?;
+    boot.machine.push(VOF.to_owned());
+    let negotiated = tree_of(&boot, &format!("tree-vof{words}"))?;
+    let differences = device_tree::differences(&direct, &negotiated, device_tree::OF_FIRMWARE);
+    ensure!(differences.is_empty(), "the trees differ (direct, negotiated):\n{}", differences.join("\n"));
+    Ok(format!("{} properties", direct.len()))
+}
+
+/// What QEMU's machine and this one both tell of, they tell alike.
+fn tree_as_qemu(plan: &Plan) -> Result<String> {
+    let boot = Boot { cpus: 2, machine: vec![VOF.to_owned()], ..plan.boot("device-tree")? };
+    let ours = tree_of(&boot, "tree-as-qemu-aileron")?;
+    let theirs = tree_of(&Boot { emulator: Emulator::Qemu, ..boot }, "tree-as-qemu-qemu")?;
+    let both = |tree: &Properties, other: &Properties| -> Properties {
+        tree.iter().filter(|(name, _)| other.contains_key(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
+    };
+    let (ours, theirs) = (both(&ours, &theirs), both(&theirs, &ours));
+    let differences = device_tree::differences(&ours, &theirs, device_tree::NOT_AS_QEMU);
+    ensure!(differences.is_empty(), "the trees differ (Aileron, QEMU):\n{}", differences.join("\n"));
+    Ok(format!("{} properties that both have", ours.len()))
 }
 
 fn no_reboot(plan: &Plan) -> Result<String> {

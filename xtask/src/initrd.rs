@@ -16,6 +16,7 @@ const NEEDED_APPLETS: &[&str] = &[
     "cut",
     "dd",
     "dmesg",
+    "find",
     "grep",
     "halt",
     "head",
@@ -43,6 +44,7 @@ const NEEDED_APPLETS: &[&str] = &[
 const TESTS: &[(&str, &str)] = &[
     ("all", include_str!("../guest/tests/all")),
     ("boot", include_str!("../guest/tests/boot")),
+    ("device-tree", include_str!("../guest/tests/device-tree")),
     ("dmesg-ail", include_str!("../guest/tests/dmesg-ail")),
     ("hotplug", include_str!("../guest/tests/hotplug")),
     ("hwcap", include_str!("../guest/tests/hwcap")),

@@ -11,6 +11,7 @@ mod apt;
 mod checks;
 mod ci;
 mod cpio;
+mod device_tree;
 mod direct;
 mod emulator;
 mod guests;

@@ -18,6 +18,8 @@ pub struct MachineOption {
     pub mmu: Option<Mmu>,
     /// `ic-mode`.
     pub interrupt_mode: InterruptMode,
+    /// `x-vof`.
+    pub client_interface: bool,
     /// `kernel-addr`.
     pub kernel_address: Option<u64>,
     /// `dumpdtb`.
@@ -78,7 +80,7 @@ static PROPERTIES: &[Row] = &[
     row("mmu", "radix|hash", Property::Mmu, "how the guest translates; default as processor and disable_radix of -append say"),
     row("resize-hpt", "enabled", Property::ResizeHpt, "the guest may resize its hash table"),
     row("ic-mode", "xics|xive|dual", Property::InterruptMode, "interrupt controllers; default dual: XIVE where the guest can"),
-    row("x-vof", "on|off", Property::Vof, "accepted: kernels are entered directly in either case"),
+    row("x-vof", "on|off", Property::Vof, "the kernel asks Open Firmware and negotiates; default off: it finds the outcome"),
     row("dumpdtb", "file", Property::DumpTree, "writes the device tree and ends"),
     row("accel", "name", Property::Accel, "as -accel"),
     row("kernel", "file", Property::Kernel, "as -kernel"),
@@ -156,11 +158,7 @@ impl MachineOption {
                 "dual" => self.interrupt_mode = InterruptMode::Dual,
                 _ => bail!("unknown interrupt controller '{value}'; known are xics, xive, dual"),
             },
-            Property::Vof => {
-                if switch(&value)? {
-                    warn("kernels are entered directly, without firmware");
-                }
-            }
+            Property::Vof => self.client_interface = switch(&value)?,
             Property::DumpTree => self.dump_tree = Some(path(&value)?),
             Property::Accel => self.accel = Some(value),
             Property::Kernel => self.kernel = Some(path(&value)?),
@@ -255,8 +253,8 @@ mod tests {
         .unwrap();
         assert_eq!(option.capabilities, [("cfpc", "broken"), ("ail-modes", "0+3")].map(|(a, b)| (a.into(), b.into())));
         assert_eq!((option.kernel_address, option.compat), (Some(0x80_0000), Some(IsaLevel::V3_0)));
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("x-vof") && warnings[0].contains("directly"));
+        assert!(warnings.is_empty() && option.client_interface, "{warnings:?}");
+        assert!(!machine("pseries,x-vof=on,x-vof=off").unwrap().0.client_interface);
         for text in ["pseries-10.0", "type=pseries,accel=tcg", "pseries,append=a,,b", "vsmt=1,resize-hpt=disabled"] {
             assert!(machine(text).is_ok(), "{text}");
         }

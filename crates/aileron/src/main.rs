@@ -168,6 +168,7 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         capabilities,
         mmu: settings.machine.mmu,
         interrupt_mode: settings.machine.interrupt_mode,
+        client_interface: settings.machine.client_interface,
         kernel,
         kernel_address: settings.machine.kernel_address.unwrap_or(machine::loader::DEFAULT_KERNEL_ADDRESS),
         initrd: settings.initrd.clone(),

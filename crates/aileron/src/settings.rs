@@ -464,8 +464,8 @@ mod tests {
         assert_eq!((settings.append.as_str(), settings.no_reboot), ("console=hvc0 quiet", true));
         assert_eq!(settings.serials, [Serial { spec: ConsoleSpec::Stdio, given: "stdio".into(), escapes: false }]);
         let warnings = settings.warnings.join("\n");
-        assert_eq!(settings.warnings.len(), 2, "{warnings}");
-        assert!(warnings.contains("x-vof") && warnings.contains("thread=multi"));
+        assert_eq!(settings.warnings.len(), 1, "{warnings}");
+        assert!(settings.machine.client_interface && warnings.contains("thread=multi"));
         assert_eq!(settings.accelerator.kind, AcceleratorKind::Jit);
     }
 

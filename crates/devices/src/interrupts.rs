@@ -167,6 +167,23 @@ impl Interrupts {
         if self.exploitation.load(SeqCst) { Controller::Xive } else { Controller::Xics }
     }
 
+    /// Puts `controller` in use until the next reset, if there is one; both are as after power-on if that changes
+    /// anything. For a negotiation: one vCPU runs. Whether it is in use now.
+    pub fn select(&self, controller: Controller) -> bool {
+        if self.active() == controller {
+            return true;
+        }
+        let there = match controller {
+            Controller::Xics => self.xics.is_some(),
+            Controller::Xive => self.xive.is_some(),
+        };
+        if there {
+            self.reset();
+            self.exploitation.store(controller == Controller::Xive, SeqCst);
+        }
+        there
+    }
+
     /// State of the controller in use, for people.
     pub fn describe(&self) -> String {
         match (self.active(), &self.xics, &self.xive) {

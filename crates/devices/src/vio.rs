@@ -47,8 +47,13 @@ impl Vty {
         self.xisr
     }
 
+    /// Input that waits: fills `buffer` as far as there is any, and says how far.
+    pub fn get(&self, buffer: &mut [u8]) -> usize {
+        self.console.read(buffer)
+    }
+
     /// Takes all of `characters`, or nothing: then the guest tries again.
-    fn put(&self, characters: &[u8]) -> bool {
+    pub fn put(&self, characters: &[u8]) -> bool {
         let mut unsent = lock(&self.unsent);
         if !unsent.is_empty() {
             let taken = self.console.write(&unsent).min(unsent.len());
@@ -105,7 +110,7 @@ impl PaprDevice for VioBus {
         match opcode {
             H_GET_TERM_CHAR => {
                 let mut characters = [0; CHARACTERS_MAX];
-                let count = vty.console.read(&mut characters);
+                let count = vty.get(&mut characters);
                 // The first character is the most significant byte of the first register, whatever MSR[LE] says.
                 let registers = u128::from_be_bytes(characters);
                 context.vcpu.set_gpr(4, count as u64);

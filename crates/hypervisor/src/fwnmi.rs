@@ -53,7 +53,7 @@ impl Hypervisor {
         if index >= self.config.max_vcpus {
             return None;
         }
-        let slot_ra = self.config.rtas_base_ra + RTAS_ERROR_LOG_MAX_BYTES + index as u64 * SYSTEM_RESET_SLOT_BYTES;
+        let slot_ra = self.rtas_base_ra() + RTAS_ERROR_LOG_MAX_BYTES + index as u64 * SYSTEM_RESET_SLOT_BYTES;
         memory.write_be_u64(slot_ra, r3).and_then(|()| memory.write_be_u64(slot_ra + 8, 0)).ok()?;
         Some(FwnmiEntry { nia: entry.into(), r3: slot_ra })
     }
@@ -66,7 +66,7 @@ impl Hypervisor {
         if fwnmi.interlock.is_some() {
             return MachineCheckDelivery::Checkstop;
         }
-        let log_ra = self.config.rtas_base_ra + ERROR_LOG_OFFSET;
+        let log_ra = self.rtas_base_ra() + ERROR_LOG_OFFSET;
         if memory.write_be_u64(log_ra, r3).and_then(|()| memory.write(log_ra + 8, &ERROR_LOG)).is_err() {
             return MachineCheckDelivery::Vector;
         }

@@ -17,5 +17,5 @@ pub use calls::tce::TceTable;
 pub use calls::vpa::DispatchInfo;
 pub use fwnmi::{FwnmiEntry, MachineCheckDelivery};
 pub use nearest::nearest;
-pub use rtas::{RTAS_ERROR_LOG_MAX_BYTES, RTAS_STUB, rtas_size_bytes};
+pub use rtas::{RTAS_ERROR_LOG_MAX_BYTES, RTAS_STUB, call_stub, rtas_size_bytes};
 pub use table::{Config, Hypervisor, Observer, TableError};

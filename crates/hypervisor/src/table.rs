@@ -1,12 +1,13 @@
 //! The hypercall table and the RTAS table: opcode or token, name, handler.
 
 use crate::calls::{self, tce::TceRegistry, vpa::Vpas};
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, IsaLevel};
 use crate::fwnmi::Fwnmi;
 use crate::rtas;
 use platform::papr::{HcallStatus, RtasStatus};
 use platform::{Hcall, HcallArgs, HcallContext, PaprDevice, RtasCall, RtasFunction};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
@@ -17,7 +18,8 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// The largest number of vCPUs that the partition can come to have.
     pub max_vcpus: usize,
-    /// Real address at which the RTAS stub lies (`linux,rtas-base`); its area has [`crate::rtas_size_bytes`] bytes.
+    /// Real address at which the RTAS stub lies (`linux,rtas-base`) unless the guest moves it; its area has
+    /// [`crate::rtas_size_bytes`] bytes.
     pub rtas_base_ra: u64,
     /// UUID of the partition, when it has one.
     pub uuid: Option<[u8; 16]>,
@@ -109,6 +111,10 @@ pub struct Hypervisor {
     pub(crate) join: Mutex<()>,
     /// log2 of the size of the hash table that was prepared.
     pub(crate) prepared_hpt: Mutex<Option<u32>>,
+    /// Where RTAS lies.
+    rtas_base_ra: AtomicU64,
+    /// Level of the architecture that the guest sees.
+    level: Mutex<IsaLevel>,
     hcalls: Vec<HcallEntry>,
     rtas: Vec<RtasEntry>,
     devices: Vec<Arc<dyn PaprDevice>>,
@@ -158,6 +164,8 @@ impl Hypervisor {
             tce: TceRegistry::default(),
             join: Mutex::new(()),
             prepared_hpt: Mutex::default(),
+            rtas_base_ra: AtomicU64::new(config.rtas_base_ra),
+            level: Mutex::new(config.capabilities.basis().effective()),
             hcalls: hcalls.into_values().collect(),
             rtas: functions.into_values().collect(),
             devices,
@@ -175,6 +183,31 @@ impl Hypervisor {
     /// Capabilities of the machine.
     pub fn capabilities(&self) -> &Capabilities {
         &self.config.capabilities
+    }
+
+    /// Level of the architecture that the guest sees: that of processor and `max-cpu-compat`, or what was negotiated.
+    pub fn level(&self) -> IsaLevel {
+        *lock(&self.level)
+    }
+
+    /// The guest has negotiated this level. It lasts until the next reset.
+    pub fn set_level(&self, level: IsaLevel) {
+        *lock(&self.level) = level;
+    }
+
+    /// Real address of the RTAS area.
+    pub fn rtas_base_ra(&self) -> u64 {
+        self.rtas_base_ra.load(SeqCst)
+    }
+
+    /// The guest has put RTAS there (`instantiate-rtas`). It lasts until the next reset.
+    pub fn set_rtas_base_ra(&self, ra: u64) {
+        self.rtas_base_ra.store(ra, SeqCst);
+    }
+
+    /// The largest number of vCPUs that the partition can come to have.
+    pub fn max_vcpus(&self) -> usize {
+        self.config.max_vcpus
     }
 
     /// The hypercalls that exist, by opcode.
@@ -268,6 +301,8 @@ impl Hypervisor {
         self.vpas.reset();
         *lock(&self.fwnmi) = Fwnmi::default();
         *lock(&self.prepared_hpt) = None;
+        self.rtas_base_ra.store(self.config.rtas_base_ra, SeqCst);
+        *lock(&self.level) = self.config.capabilities.basis().effective();
         for device in &self.devices {
             device.reset();
         }

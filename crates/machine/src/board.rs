@@ -3,11 +3,13 @@
 use crate::accelerator::{Accelerator, AcceleratorKind, Engines, Role};
 use crate::content::Content;
 use crate::error::MachineError;
-use crate::fdt::{Tree, VioNode};
+use crate::client::{self, ClientInterface};
+use crate::fdt::{Description, Tree, VioNode};
 use crate::layout::{Layout, Wanted, place};
 use crate::loader::{Endianness, Kernel, open_initrd};
 use crate::lockstep::{self, Follower};
 use crate::mmu::{self, Mmu};
+use crate::negotiation::{Agreed, Platform};
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
@@ -56,6 +58,8 @@ pub struct Config {
     pub mmu: Option<Mmu>,
     /// Which interrupt controllers there are.
     pub interrupt_mode: InterruptMode,
+    /// The kernel is entered with an Open Firmware client interface and negotiates; else with a tree as after that.
+    pub client_interface: bool,
     /// Kernel, an ELF file.
     pub kernel: PathBuf,
     /// Where it is loaded.
@@ -96,14 +100,16 @@ pub struct Machine {
     kernel: Kernel,
     initrd: Option<Content>,
     layout: Layout,
-    mmu: Mmu,
+    /// What the tree tells of.
+    board: Arc<Description>,
+    /// What a kernel that is entered directly would have agreed on.
+    agreed: Agreed,
+    client: Option<Arc<ClientInterface>>,
     tree: Vec<u8>,
     pub(crate) runner: Runner,
     engines_maker: Engines,
     /// The machine that runs in lockstep with this one.
     pub(crate) follower: Option<Box<Follower>>,
-    vtys: Vec<VioNode>,
-    nvram_node: VioNode,
     interrupts: Arc<Interrupts>,
     rtc: Arc<Rtc>,
     nvram: Arc<Nvram>,
@@ -182,9 +188,18 @@ impl Machine {
         ));
 
         let servers: Vec<u32> = (0..config.vcpus as u32).collect();
+        let platform = Platform {
+            model: config.model,
+            compat: config.capabilities.basis().compat,
+            mmu_only: config.mmu,
+            interrupt_mode: config.interrupt_mode,
+        };
+        // Who negotiates begins as if nothing had been said.
+        let first =
+            if config.client_interface { platform.nothing_yet().controller } else { wanted_controller(&config) };
         let mut interrupts = Interrupts::new(
             config.interrupt_mode,
-            wanted_controller(&config),
+            first,
             &servers,
             config.max_vcpus,
             Arc::new(Ram(memory.clone())),
@@ -209,7 +224,26 @@ impl Machine {
         let bus = Arc::new(VioBus::new(config.consoles.iter().zip(&vtys).map(vty).collect()));
         let rtc = Arc::new(Rtc::new());
         let nvram = Arc::new(std::mem::replace(&mut config.nvram, Nvram::in_memory()));
-        let devices: Vec<Arc<dyn PaprDevice>> = vec![interrupts.clone(), bus, rtc.clone(), nvram.clone()];
+        let board = Arc::new(Description {
+            platform,
+            page_sizes: mmu::page_sizes(&config),
+            vcpus: config.vcpus,
+            max_vcpus: config.max_vcpus,
+            ram_bytes: config.ram_bytes,
+            append: config.append.clone(),
+            initrd: layout.initrd.clone(),
+            vtys,
+            nvram: Some((nvram_node, NVRAM_BYTES as u32)),
+            uuid: config.uuid,
+            name: config.name.clone(),
+            root_strings: config.root_strings.clone(),
+        });
+        let client = config.client_interface.then(|| {
+            let (kernel, interrupts) = (layout.kernel.clone(), interrupts.clone());
+            Arc::new(ClientInterface::new(board.clone(), kernel, interrupts, bus.clone()))
+        });
+        let mut devices: Vec<Arc<dyn PaprDevice>> = vec![interrupts.clone(), bus, rtc.clone(), nvram.clone()];
+        devices.extend(client.iter().map(|client| client.clone() as _));
         let mut hypervisor = Hypervisor::new(
             hypervisor::Config {
                 capabilities: config.capabilities.clone(),
@@ -222,9 +256,13 @@ impl Machine {
         if let Some(observer) = &config.hcall_observer {
             hypervisor.set_observer(observer.clone());
         }
+        let hypervisor = Arc::new(hypervisor);
+        if let Some(client) = &client {
+            client.attach(&hypervisor);
+        }
         let runner = Runner {
             shared,
-            hypervisor: Arc::new(hypervisor),
+            hypervisor,
             ram: Ram(memory),
             mmio: interrupts.clone(),
             time: Time(clock.clone()),
@@ -239,11 +277,11 @@ impl Machine {
             kernel,
             initrd,
             layout,
-            mmu,
+            agreed: platform.expected(mmu, interrupts.active()),
+            board,
+            client,
             tree: Vec::new(),
             runner,
-            vtys,
-            nvram_node,
             interrupts,
             rtc,
             nvram,
@@ -254,7 +292,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The device tree that the kernel is entered with.
+    /// The device tree that the kernel is entered with, or finds at first behind its client interface.
     pub fn device_tree(&self) -> &[u8] {
         &self.tree
     }
@@ -370,27 +408,17 @@ impl Machine {
     fn build_tree(&self) -> Result<Vec<u8>, MachineError> {
         let mut rng_seed = [0; 32];
         self.runner.entropy.fill(&mut rng_seed);
-        let tree = Tree {
-            model: self.config.model,
-            mmu: self.mmu,
-            page_sizes: mmu::page_sizes(&self.config),
-            vcpus: self.config.vcpus,
-            max_vcpus: self.config.max_vcpus,
-            ram_bytes: self.config.ram_bytes,
-            append: &self.config.append,
-            initrd: self.layout.initrd.clone(),
-            rtas: self.layout.rtas.clone(),
-            rng_seed,
-            hypervisor: &self.runner.hypervisor,
-            interrupt_mode: self.config.interrupt_mode,
-            controller: self.interrupts.active(),
-            vtys: &self.vtys,
-            nvram: Some((self.nvram_node, NVRAM_BYTES as u32)),
-            uuid: self.config.uuid,
-            name: self.config.name.as_deref(),
-            root_strings: &self.config.root_strings,
-        }
-        .build()?;
+        let tree = match &self.client {
+            Some(client) => client.power_on(rng_seed)?,
+            None => Tree {
+                board: &self.board,
+                hypervisor: &self.runner.hypervisor,
+                agreed: &self.agreed,
+                rtas: Some(self.layout.rtas.clone()),
+                rng_seed,
+            }
+            .build()?,
+        };
         let (found, room) = (tree.len() as u64, self.layout.tree.end - self.layout.tree.start);
         if found > room { Err(MachineError::TreeSize { found, room }) } else { Ok(tree) }
     }
@@ -421,8 +449,12 @@ impl Machine {
         if let (Some(initrd), Some(place)) = (&self.initrd, &self.layout.initrd) {
             initrd.write(memory, place.start)?;
         }
-        memory.write(self.layout.tree.start, &self.tree)?;
-        memory.write(self.layout.rtas.start, &RTAS_STUB)?;
+        if self.client.is_some() {
+            memory.write(client::ENTRY_RA, &client::ENTRY)?;
+        } else {
+            memory.write(self.layout.tree.start, &self.tree)?;
+            memory.write(self.layout.rtas.start, &RTAS_STUB)?;
+        }
 
         let shared = &self.runner.shared;
         self.engines = (0..self.config.vcpus)
@@ -441,14 +473,30 @@ impl Machine {
             })
             .collect();
         let entry = self.config.kernel_address + self.kernel.entry_offset;
-        let boot = BootRegisters {
-            r4: self.config.kernel_address,
-            little_endian: self.kernel.endianness == Endianness::Little,
-        };
+        let (r3, boot) = self.entered_with();
         *lock(&self.runner.boot) = Some(boot);
         // Nothing else has been asked of vCPU 0 yet, so this cannot fail.
-        let _ = shared.start(0, StartRequest { entry, r3: self.layout.tree.start, from: 0 });
+        let _ = shared.start(0, StartRequest { entry, r3, from: 0 });
         self.follower.as_mut().map_or(Ok(()), |follower| follower.machine.power_on())
+    }
+}
+
+impl Machine {
+    /// What the kernel finds in r3, and in other registers.
+    fn entered_with(&self) -> (u64, BootRegisters) {
+        if self.client.is_some() {
+            // As Open Firmware: big-endian, a stack, where the initrd lies and how large it is.
+            let initrd = self.layout.initrd.clone().unwrap_or(0..0);
+            let boot = BootRegisters {
+                r1: client::STACK_RA,
+                r4: initrd.end - initrd.start,
+                r5: client::ENTRY_RA,
+                little_endian: false,
+            };
+            return (initrd.start, boot);
+        }
+        let little_endian = self.kernel.endianness == Endianness::Little;
+        (self.layout.tree.start, BootRegisters { r1: 0, r4: self.config.kernel_address, r5: 0, little_endian })
     }
 }
 

@@ -5,12 +5,11 @@
 //! properties of PCI, of persistent memory and of dynamic reconfiguration (`ibm,drc-*`).
 
 pub use crate::fdt_writer::TreeError;
-use crate::fdt_writer::{FdtWriter, Result};
-use crate::mmu::Mmu;
-use crate::pa_features::pa_features;
-use cpu::CpuModel;
-use devices::{Controller, InterruptMode, PRIORITY_MAX, QUEUE_SHIFT, TIMA_OS_PAGE, TIMA_PAGE_BYTES, TIMA_USER_PAGE};
-use hypervisor::capability::{Cap, CapBasis, Capabilities, IsaLevel};
+use crate::fdt_writer::{FdtWriter, Node, Result};
+use crate::negotiation::{Agreed, Platform};
+use crate::pa_features::{PA_FEATURES_RADIX, pa_features};
+use devices::{Controller, PRIORITY_MAX, QUEUE_SHIFT, TIMA_OS_PAGE, TIMA_PAGE_BYTES, TIMA_USER_PAGE};
+use hypervisor::capability::{Cap, Capabilities, IsaLevel};
 use hypervisor::{Hypervisor, RTAS_ERROR_LOG_MAX_BYTES, rtas_size_bytes};
 use memory::hpt::{PageSizes, shift_for};
 use std::ops::Range;
@@ -24,12 +23,11 @@ pub struct VioNode {
     pub xisr: u32,
 }
 
-/// What the tree tells of.
-pub struct Tree<'a> {
-    /// Processor.
-    pub model: &'static CpuModel,
-    /// How it translates.
-    pub mmu: Mmu,
+/// What the tree tells of, and what stays as it is from boot to boot.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// What can be negotiated.
+    pub platform: Platform,
     /// Page sizes of the hash table.
     pub page_sizes: PageSizes,
     /// Number of cores, a thread each.
@@ -39,29 +37,33 @@ pub struct Tree<'a> {
     /// Size of RAM.
     pub ram_bytes: u64,
     /// The kernel's command line.
-    pub append: &'a str,
+    pub append: String,
     /// Where the initrd lies.
     pub initrd: Option<Range<u64>>,
-    /// Where RTAS lies.
-    pub rtas: Range<u64>,
-    /// Seed of the kernel's random numbers.
-    pub rng_seed: [u8; 32],
-    /// RTAS functions, hypercall strings, capabilities.
-    pub hypervisor: &'a Hypervisor,
-    /// Which interrupt controllers there are.
-    pub interrupt_mode: InterruptMode,
-    /// The one in use.
-    pub controller: Controller,
     /// Virtual terminals; the first is the console.
-    pub vtys: &'a [VioNode],
+    pub vtys: Vec<VioNode>,
     /// Non-volatile memory and its size in bytes.
     pub nvram: Option<(VioNode, u32)>,
     /// UUID of the partition.
     pub uuid: Option<[u8; 16]>,
     /// Name of the partition.
-    pub name: Option<&'a str>,
+    pub name: Option<String>,
     /// Further strings of the root node, such as `host-serial`.
-    pub root_strings: &'a [(&'static str, String)],
+    pub root_strings: Vec<(&'static str, String)>,
+}
+
+/// What the tree is made from.
+pub struct Tree<'a> {
+    /// The machine.
+    pub board: &'a Description,
+    /// RTAS functions, hypercall strings, capabilities.
+    pub hypervisor: &'a Hypervisor,
+    /// What machine and guest agreed on.
+    pub agreed: &'a Agreed,
+    /// Where RTAS lies; `None`: the guest will say.
+    pub rtas: Option<Range<u64>>,
+    /// Seed of the kernel's random numbers.
+    pub rng_seed: [u8; 32],
 }
 
 /// Phandle of the interrupt controller.
@@ -75,48 +77,6 @@ const XISR_EPOW: u32 = 0x1000;
 const XISR_HOT_PLUG: u32 = 0x1001;
 /// Smallest granule in which memory would be added, told in `ibm,lrdr-capacity`.
 const MEMORY_BLOCK_BYTES: u32 = 256 << 20;
-
-/// `ibm,architecture-vec-5`: option vector 5 as agreed. The first byte is the length without itself, minus one; byte n
-/// of the vector is at index n.
-fn vector_5(mmu: Mmu, controller: Controller) -> Vec<u8> {
-    let mut vector = vec![0; 27];
-    // Dynamic reconfiguration memory.
-    vector[2] = 0x20;
-    // FORM1 affinity. FORM2 would need `ibm,numa-lookup-index-table` and `ibm,numa-distance-table`.
-    vector[5] = 0x80;
-    // Hot plug as interrupt source, and resizing of the hash table.
-    vector[6] = 0x05;
-    // Memory by ibm,dynamic-memory-v2.
-    vector[22] = 0x80;
-    // Interrupt controller.
-    vector[23] = match controller {
-        Controller::Xics => 0x00,
-        Controller::Xive => 0x40,
-    };
-    if mmu == Mmu::Radix {
-        // MMU: radix.
-        vector[24] = 0x40;
-        // Radix: the guest shoots translations down itself (GTSE).
-        vector[26] = 0x40;
-    }
-    // It ends with the last byte that says anything.
-    let end = vector.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-    vector.truncate(end + 1);
-    vector[0] = end as u8 - 1;
-    vector
-}
-
-/// `cpu-version` after client-architecture-support: the logical PVR of the level.
-fn logical_pvr(level: IsaLevel) -> u32 {
-    match level {
-        IsaLevel::V2_05 => 0x0f00_0002,
-        IsaLevel::V2_06 => 0x0f00_0003,
-        IsaLevel::V2_06Plus => 0x0f10_0003,
-        IsaLevel::V2_07 => 0x0f00_0004,
-        IsaLevel::V3_0 => 0x0f00_0005,
-        IsaLevel::V3_1 => 0x0f00_0006,
-    }
-}
 
 fn high(value: u64) -> u32 {
     (value >> 32) as u32
@@ -144,28 +104,39 @@ impl Tree<'_> {
     /// # Errors
     /// [`TreeError`].
     pub fn build(&self) -> Result<Vec<u8>> {
+        self.write()?.finish()
+    }
+
+    /// The tree as nodes, the root first. The same machine has the same nodes with the same phandles whatever is agreed on.
+    pub(crate) fn nodes(&self) -> Result<Vec<Node>> {
+        Ok(self.write()?.into_nodes())
+    }
+
+    fn write(&self) -> Result<FdtWriter> {
+        let board = self.board;
         let mut fdt = FdtWriter::default();
-        fdt.reserve(self.rtas.start, self.rtas.end - self.rtas.start);
-        if let Some(initrd) = self.initrd.clone().filter(|range| !range.is_empty()) {
-            fdt.reserve(initrd.start, initrd.end - initrd.start);
+        let taken = [self.rtas.clone(), board.initrd.clone()];
+        for range in taken.into_iter().flatten().filter(|range| !range.is_empty()) {
+            fdt.reserve(range.start, range.end - range.start);
         }
-        let mut phandles = PHANDLE_FIRST..=u32::MAX;
         fdt.node("", |fdt| {
             self.root(fdt)?;
             fdt.node("chosen", |fdt| self.chosen(fdt))?;
             fdt.node("rtas", |fdt| self.rtas(fdt))?;
-            fdt.node("event-sources", |fdt| event_sources(fdt, &mut phandles))?;
-            fdt.node("cpus", |fdt| self.cpus(fdt, &mut phandles))?;
-            fdt.node("vdevice", |fdt| self.vdevice(fdt, &mut phandles))?;
+            fdt.node("event-sources", event_sources)?;
+            fdt.node("cpus", |fdt| self.cpus(fdt))?;
+            fdt.node("vdevice", |fdt| self.vdevice(fdt))?;
             fdt.node("memory@0", |fdt| {
                 fdt.string("device_type", "memory")?;
-                fdt.cells("reg", &[0, 0, high(self.ram_bytes), low(self.ram_bytes)]);
+                fdt.cells("reg", &[0, 0, high(board.ram_bytes), low(board.ram_bytes)]);
                 fdt.cells("ibm,associativity", &[4, 0, 0, 0, 0]);
                 Ok(())
             })?;
             self.interrupt_controller(fdt)
         })?;
-        fdt.finish()
+        // A client interface gives every node a number; what it ends with and a tree without it are the same.
+        fdt.number_nodes(PHANDLE_FIRST);
+        Ok(fdt)
     }
 
     fn interrupt_controller(&self, fdt: &mut FdtWriter) -> Result {
@@ -175,11 +146,11 @@ impl Tree<'_> {
             fdt.cell("linux,phandle", PHANDLE_INTERRUPTS);
             fdt.cell("phandle", PHANDLE_INTERRUPTS);
         };
-        match self.controller {
+        match self.agreed.controller {
             Controller::Xics => fdt.node("interrupt-controller", |fdt| {
                 fdt.string("device_type", "PowerPC-External-Interrupt-Presentation")?;
                 fdt.string("compatible", "IBM,ppc-xicp")?;
-                fdt.cells("ibm,interrupt-server-ranges", &[0, self.max_vcpus as u32]);
+                fdt.cells("ibm,interrupt-server-ranges", &[0, self.board.max_vcpus as u32]);
                 common(fdt);
                 Ok(())
             }),
@@ -190,7 +161,7 @@ impl Tree<'_> {
                 fdt.cells("reg", &[page(TIMA_USER_PAGE), page(TIMA_OS_PAGE)].concat());
                 fdt.cell("ibm,xive-eq-sizes", QUEUE_SHIFT);
                 // Sources of inter-processor interrupts.
-                fdt.cells("ibm,xive-lisn-ranges", &[0, self.max_vcpus as u32]);
+                fdt.cells("ibm,xive-lisn-ranges", &[0, self.board.max_vcpus as u32]);
                 common(fdt);
                 Ok(())
             }),
@@ -202,19 +173,18 @@ impl Tree<'_> {
     }
 
     fn level(&self) -> IsaLevel {
-        let basis: CapBasis = self.capabilities().basis();
-        basis.effective()
+        self.agreed.level
     }
 
     /// Whether the guest could translate by radix trees.
     fn has_radix(&self) -> bool {
-        self.model.radix && self.level() >= IsaLevel::V3_0
+        self.board.platform.model.radix && self.level() >= IsaLevel::V3_0
     }
 
     /// `ibm,segment-page-sizes`: for each segment its base page shift, SLB encoding and number of actual sizes, and for each
     /// of these its shift and encoding.
     fn segment_page_sizes(&self) -> Vec<u32> {
-        let encodings: Vec<_> = self.page_sizes.encodings().collect();
+        let encodings: Vec<_> = self.board.page_sizes.encodings().collect();
         let segments = encodings.chunk_by(|a, b| a.base == b.base).flat_map(|sizes| {
             let head = [sizes[0].base, sizes[0].llp as u32, sizes.len() as u32];
             head.into_iter().chain(sizes.iter().flat_map(|size| [size.actual, size.lp as u32]))
@@ -229,53 +199,49 @@ impl Tree<'_> {
         fdt.string("compatible", "qemu,pseries")?;
         fdt.cell("#address-cells", 2);
         fdt.cell("#size-cells", 2);
-        fdt.string("vm,uuid", &uuid_text(&self.uuid.unwrap_or_default()))?;
-        if let Some(uuid) = &self.uuid {
+        fdt.string("vm,uuid", &uuid_text(&self.board.uuid.unwrap_or_default()))?;
+        if let Some(uuid) = &self.board.uuid {
             fdt.string("system-id", &uuid_text(uuid))?;
         }
-        if let Some(name) = self.name {
+        if let Some(name) = &self.board.name {
             fdt.string("ibm,partition-name", name)?;
         }
-        if self.controller == Controller::Xive {
+        if self.agreed.controller == Controller::Xive {
             // First priority that is the hypervisor's, and how many there are.
             let first = u32::from(PRIORITY_MAX);
             fdt.cells("ibm,plat-res-int-priorities", &[first, u32::from(u8::MAX) - first]);
         }
-        for (name, value) in self.root_strings {
+        for (name, value) in &self.board.root_strings {
             fdt.string(name, value)?;
         }
         Ok(())
     }
 
     fn chosen(&self, fdt: &mut FdtWriter) -> Result {
-        fdt.string("bootargs", self.append)?;
-        if let Some(initrd) = &self.initrd {
-            fdt.cell("linux,initrd-start", low(initrd.start));
-            fdt.cell("linux,initrd-end", low(initrd.end));
+        fdt.string("bootargs", &self.board.append)?;
+        if let Some(initrd) = &self.board.initrd {
+            // Two cells each: as Linux writes them where it asks a client interface.
+            fdt.cells("linux,initrd-start", &[high(initrd.start), low(initrd.start)]);
+            fdt.cells("linux,initrd-end", &[high(initrd.end), low(initrd.end)]);
         }
         fdt.bytes("rng-seed", &self.rng_seed);
-        if let Some(vty) = self.vtys.first() {
+        if let Some(vty) = self.board.vtys.first() {
             let path = format!("/vdevice/vty@{:x}", vty.reg);
             fdt.string("stdout-path", &path)?;
             fdt.string("linux,stdout-path", &path)?;
         }
         fdt.cell("linux,pci-probe-only", 0);
-        fdt.bytes("ibm,architecture-vec-5", &vector_5(self.mmu, self.controller));
-        let interrupts = match self.interrupt_mode {
-            InterruptMode::Dual if self.level() >= IsaLevel::V3_0 => 0x80,
-            InterruptMode::Xive => 0x40,
-            InterruptMode::Xics | InterruptMode::Dual => 0x00,
-        };
-        // Pairs of byte number and what the platform can do there: interrupt controllers, hash and radix, GTSE.
-        let mmu = if self.has_radix() { 0xc0 } else { 0x00 };
-        fdt.bytes("ibm,arch-vec-5-platform-support", &[23, interrupts, 24, mmu, 25, 0x00, 26, 0x40]);
+        fdt.bytes("ibm,architecture-vec-5", &self.agreed.vector_5);
+        fdt.bytes("ibm,arch-vec-5-platform-support", &self.board.platform.support());
         Ok(())
     }
 
     fn rtas(&self, fdt: &mut FdtWriter) -> Result {
-        fdt.cell("linux,rtas-base", low(self.rtas.start));
-        fdt.cell("linux,rtas-entry", low(self.rtas.start));
-        fdt.cell("rtas-size", rtas_size_bytes(self.max_vcpus) as u32);
+        if let Some(rtas) = &self.rtas {
+            fdt.cell("linux,rtas-base", low(rtas.start));
+            fdt.cell("linux,rtas-entry", low(rtas.start));
+        }
+        fdt.cell("rtas-size", rtas_size_bytes(self.board.max_vcpus) as u32);
         fdt.cell("rtas-error-log-max", RTAS_ERROR_LOG_MAX_BYTES as u32);
         fdt.cell("rtas-event-scan-rate", 1);
         for function in self.hypervisor.rtas_functions() {
@@ -289,21 +255,19 @@ impl Tree<'_> {
             fdt.string("qemu,hypertas-functions", "hcall-memop1")?;
         }
         // Highest address of memory that could be added, granule, and how many cores there can be.
-        let ram = self.ram_bytes;
-        fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, self.max_vcpus as u32]);
+        let ram = self.board.ram_bytes;
+        fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, self.board.max_vcpus as u32]);
         fdt.cells("ibm,max-associativity-domains", &[4, 0, 0, 0, 1]);
         fdt.cells("ibm,associativity-reference-points", &[4, 4, 2]);
         Ok(())
     }
 
-    fn cpus(&self, fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
-        phandle(fdt, phandles);
+    fn cpus(&self, fdt: &mut FdtWriter) -> Result {
         fdt.cell("#address-cells", 1);
         fdt.cell("#size-cells", 0);
-        for index in 0..self.vcpus as u32 {
-            fdt.node(&format!("{}@{index:x}", self.model.device_tree_name), |fdt| {
-                phandle(fdt, phandles);
-                self.cpu(fdt, index)
+        for index in 0..self.board.vcpus as u32 {
+            fdt.node(&format!("{}@{index:x}", self.board.platform.model.device_tree_name), |fdt| {
+                        self.cpu(fdt, index)
             })?;
         }
         Ok(())
@@ -314,7 +278,7 @@ impl Tree<'_> {
         fdt.string("device_type", "cpu")?;
         fdt.cell("reg", index);
         fdt.string("status", "okay")?;
-        fdt.cell("cpu-version", logical_pvr(self.level()));
+        fdt.cell("cpu-version", self.agreed.pvr);
         fdt.cell("ibm,chip-id", 0);
         // One thread a core; the server number is the vCPU's index.
         fdt.cell("ibm,ppc-interrupt-server#s", index);
@@ -337,13 +301,19 @@ impl Tree<'_> {
             fdt.cell("ibm,dfp", 1);
         }
         if capabilities.is_on(Cap::LargeDecr) {
-            fdt.cell("ibm,dec-bits", self.model.decrementer_bits);
+            fdt.cell("ibm,dec-bits", self.board.platform.model.decrementer_bits);
         }
         // Base-2 logarithms of the segment sizes, 256M and 1T, and none.
         fdt.cells("ibm,processor-segment-sizes", &[28, 40, u32::MAX, u32::MAX]);
         fdt.cells("ibm,segment-page-sizes", &self.segment_page_sizes());
-        fdt.cells("ibm,pft-size", &[0, shift_for(self.ram_bytes)]);
-        fdt.bytes("ibm,pa-features", &pa_features(self.level(), capabilities));
+        fdt.cells("ibm,pft-size", &[0, shift_for(self.board.ram_bytes)]);
+        let mut features = pa_features(self.level(), capabilities);
+        if !self.agreed.isa_3
+            && let Some(radix) = features.get_mut(PA_FEATURES_RADIX)
+        {
+            *radix = 0;
+        }
+        fdt.bytes("ibm,pa-features", &features);
         fdt.bytes("ibm,pi-features", &[1, 0, 0]);
         if self.has_radix() {
             // AP encoding in the top three bits, base-2 logarithm of the page size below: 4K, 64K, 2M, 1G.
@@ -352,42 +322,32 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn vdevice(&self, fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
-        phandle(fdt, phandles);
+    fn vdevice(&self, fdt: &mut FdtWriter) -> Result {
         fdt.string("device_type", "vdevice")?;
         fdt.string("compatible", "IBM,vdevice")?;
         fdt.cell("#address-cells", 1);
         fdt.cell("#size-cells", 0);
         fdt.cell("#interrupt-cells", 2);
         fdt.empty("interrupt-controller");
-        for vty in self.vtys {
-            fdt.node(&format!("vty@{:x}", vty.reg), |fdt| vio(fdt, phandles, vty, "serial", "hvterm1"))?;
+        for vty in &self.board.vtys {
+            fdt.node(&format!("vty@{:x}", vty.reg), |fdt| vio(fdt, vty, "serial", "hvterm1"))?;
         }
-        if let Some((nvram, size_bytes)) = &self.nvram {
+        if let Some((nvram, size_bytes)) = &self.board.nvram {
             fdt.node(&format!("nvram@{:x}", nvram.reg), |fdt| {
                 fdt.cell("#bytes", *size_bytes);
-                vio(fdt, phandles, nvram, "nvram", "qemu,spapr-nvram")
+                vio(fdt, nvram, "nvram", "qemu,spapr-nvram")
             })?;
         }
         Ok(())
     }
 }
 
-fn phandle(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) {
-    // There are far fewer nodes than numbers.
-    if let Some(number) = phandles.next() {
-        fdt.cell("phandle", number);
-    }
-}
-
 fn vio(
     fdt: &mut FdtWriter,
-    phandles: &mut impl Iterator<Item = u32>,
     node: &VioNode,
     device_type: &str,
     compatible: &str,
 ) -> Result {
-    phandle(fdt, phandles);
     fdt.string("device_type", device_type)?;
     fdt.string("compatible", compatible)?;
     fdt.cell("reg", node.reg);
@@ -396,8 +356,7 @@ fn vio(
     Ok(())
 }
 
-fn event_sources(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) -> Result {
-    phandle(fdt, phandles);
+fn event_sources(fdt: &mut FdtWriter) -> Result {
     fdt.empty("interrupt-controller");
     fdt.cell("#interrupt-cells", 2);
     fdt.cells("interrupt-ranges", &[XISR_EPOW, 1, XISR_HOT_PLUG, 1]);
@@ -413,9 +372,11 @@ fn event_sources(fdt: &mut FdtWriter, phandles: &mut impl Iterator<Item = u32>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mmu::Mmu;
+    use cpu::CpuModel;
     use cpu::model::{POWER8, POWER9, POWER10};
-    use devices::{Interrupts, NVRAM_BYTES, Nvram, Rtc, VioBus, Vty};
-    use hypervisor::capability::{CapOption, resolve};
+    use devices::{InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, VioBus, Vty};
+    use hypervisor::capability::{CapBasis, CapOption, resolve};
     use platform::PaprDevice;
     use std::collections::BTreeSet;
     use std::io::Write as _;
@@ -428,12 +389,20 @@ mod tests {
         fn set_external_interrupt(&self, _: usize, _: bool) {}
     }
 
-    fn blob(
+    /// A machine and what was agreed on, for a test to change.
+    struct Wanted {
+        board: Description,
+        agreed: Agreed,
+        rtas: Option<Range<u64>>,
+    }
+
+    fn with_tree<R>(
         model: &'static CpuModel,
         vcpus: usize,
         options: &[CapOption<'_>],
-        change: impl FnOnce(&mut Tree<'_>),
-    ) -> Vec<u8> {
+        change: impl FnOnce(&mut Wanted),
+        then: impl FnOnce(&Tree<'_>) -> R,
+    ) -> R {
         let basis = CapBasis { cpu: model.level.into(), compat: None };
         let capabilities = resolve(options, basis).unwrap().0;
         let servers: Vec<u32> = (0..vcpus as u32).collect();
@@ -446,28 +415,35 @@ mod tests {
             vec![interrupts, Arc::new(VioBus::new(vec![vty])), Arc::new(Rtc::new()), Arc::new(Nvram::in_memory())];
         let config = hypervisor::Config { capabilities, max_vcpus: vcpus, rtas_base_ra: 0x1fff_0000, uuid: None };
         let hypervisor = Hypervisor::new(config, devices).unwrap();
-        let mut tree = Tree {
-            model,
-            mmu: Mmu::Radix,
+        let platform = Platform { model, compat: None, mmu_only: None, interrupt_mode: InterruptMode::Xics };
+        let board = Description {
+            platform,
             page_sizes: PageSizes::up_to(16),
             vcpus,
             max_vcpus: vcpus,
             ram_bytes: 1 << 30,
-            append: "console=hvc0 cryptomgr.notests",
+            append: "console=hvc0 cryptomgr.notests".into(),
             initrd: Some(0x2c9_0000..0x2dd_40b3),
-            rtas: 0x1fff_0000..0x1fff_083c,
-            rng_seed: [7; 32],
-            hypervisor: &hypervisor,
-            interrupt_mode: InterruptMode::Xics,
-            controller: first,
-            vtys: &[VioNode { reg: 0x7100_0000, xisr: 0x1100 }],
+            vtys: vec![VioNode { reg: 0x7100_0000, xisr: 0x1100 }],
             nvram: Some((VioNode { reg: 0x7100_0001, xisr: 0x1101 }, NVRAM_BYTES as u32)),
             uuid: None,
             name: None,
-            root_strings: &[],
+            root_strings: Vec::new(),
         };
-        change(&mut tree);
-        tree.build().unwrap()
+        let mut wanted =
+            Wanted { board, agreed: platform.expected(Mmu::Radix, first), rtas: Some(0x1fff_0000..0x1fff_083c) };
+        change(&mut wanted);
+        let Wanted { board, agreed, rtas } = &wanted;
+        then(&Tree { board, agreed, rtas: rtas.clone(), hypervisor: &hypervisor, rng_seed: [7; 32] })
+    }
+
+    fn blob(
+        model: &'static CpuModel,
+        vcpus: usize,
+        options: &[CapOption<'_>],
+        change: impl FnOnce(&mut Wanted),
+    ) -> Vec<u8> {
+        with_tree(model, vcpus, options, change, |tree| tree.build().unwrap())
     }
 
     /// The tree as source. Needs `dtc` (Debian package device-tree-compiler).
@@ -515,7 +491,7 @@ mod tests {
             ("/device_type", "\"chrp\""),
             ("/chosen/bootargs", "\"console=hvc0 cryptomgr.notests\""),
             ("/chosen/stdout-path", "\"/vdevice/vty@71000000\""),
-            ("/chosen/linux,initrd-end", "<0x2dd40b3>"),
+            ("/chosen/linux,initrd-end", "<0x00 0x2dd40b3>"),
             (
                 "/chosen/ibm,architecture-vec-5",
                 "[19 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 00 40 00 40]",
@@ -617,12 +593,12 @@ mod tests {
         assert!(text.contains("PowerPC,POWER10@0") && text.contains("cpu-version = <0xf000006>"), "{text}");
         assert!(text.contains("ibm,vmx = <0x01>") && !text.contains("ibm,dec-bits") && !text.contains("ibm,dfp"));
         let text = source(&blob(&POWER9, 1, &[("rpt-invalidate", "on")], |tree| {
-            tree.vtys = &[];
-            tree.nvram = None;
-            tree.initrd = None;
-            tree.uuid = Some([0x12; 16]);
-            tree.name = Some("lpar");
-            tree.ram_bytes = 5 << 32;
+            tree.board.vtys = Vec::new();
+            tree.board.nvram = None;
+            tree.board.initrd = None;
+            tree.board.uuid = Some([0x12; 16]);
+            tree.board.name = Some("lpar".into());
+            tree.board.ram_bytes = 5 << 32;
         }));
         assert!(text.contains("hcall-rpt-invalidate") && !text.contains("stdout-path") && !text.contains("vty@"));
         assert!(text.contains("system-id = \"12121212-1212-1212-1212-121212121212\""));
@@ -634,8 +610,8 @@ mod tests {
     fn hash_translation_shows() {
         let hash = |model, page_sizes| {
             source(&blob(model, 1, &[], |tree| {
-                tree.mmu = Mmu::Hash;
-                tree.page_sizes = page_sizes;
+                tree.agreed = tree.board.platform.expected(Mmu::Hash, Controller::Xics);
+                tree.board.page_sizes = page_sizes;
             }))
         };
         let text = hash(&POWER9, PageSizes::up_to(16));
@@ -662,7 +638,10 @@ mod tests {
     #[test]
     fn xive_is_told_as_qemu_tells_it() {
         let xive = |mode| {
-            let tree = |tree: &mut Tree<'_>| (tree.interrupt_mode, tree.controller) = (mode, Controller::Xive);
+            let tree = |tree: &mut Wanted| {
+                tree.board.platform.interrupt_mode = mode;
+                tree.agreed = tree.board.platform.expected(Mmu::Radix, Controller::Xive);
+            };
             source(&blob(&POWER9, 2, &[], tree))
         };
         let text = xive(InterruptMode::Dual);
@@ -704,15 +683,36 @@ mod tests {
 
     #[test]
     fn strings_that_the_format_cannot_hold() {
-        let mut broken = None;
-        blob(&POWER9, 1, &[], |tree| {
-            let tree = Tree { append: "a\0b", ..copy(tree) };
-            broken = Some(tree.build().is_err());
-        });
-        assert_eq!(broken, Some(true));
+        let broken = |tree: &mut Wanted| tree.board.append = "a\0b".into();
+        assert!(with_tree(&POWER9, 1, &[], broken, |tree| tree.build().is_err()));
     }
 
-    fn copy<'a>(tree: &Tree<'a>) -> Tree<'a> {
-        Tree { initrd: tree.initrd.clone(), rtas: tree.rtas.clone(), ..*tree }
+    #[test]
+    fn nodes_keep_their_numbers_whatever_is_agreed_on() {
+        let numbers = |agreed: fn(&Platform) -> Agreed, rtas: Option<Range<u64>>| {
+            let change = |tree: &mut Wanted| (tree.agreed, tree.rtas) = (agreed(&tree.board.platform), rtas);
+            let nodes = with_tree(&POWER9, 2, &[], change, |tree| tree.nodes().unwrap());
+            nodes.iter().map(|node| node.property("phandle").unwrap().to_vec()).collect::<Vec<_>>()
+        };
+        let direct = numbers(|platform| platform.expected(Mmu::Radix, Controller::Xive), Some(0..1));
+        assert_eq!(direct, numbers(Platform::nothing_yet, None));
+        assert_eq!(direct, numbers(|platform| platform.expected(Mmu::Hash, Controller::Xics), None));
+        assert_eq!(direct.iter().collect::<BTreeSet<_>>().len(), direct.len());
     }
-}
+
+    /// Before the guest has said anything: the processor itself. A guest without ISA 3.0 hears nothing of radix trees.
+    #[test]
+    fn before_and_after_a_negotiation() {
+        let text = source(&blob(&POWER9, 1, &[], |tree| {
+            (tree.agreed, tree.rtas) = (tree.board.platform.nothing_yet(), None);
+        }));
+        assert!(text.contains("cpu-version = <0x4e1202>") && !text.contains("linux,rtas-base"), "{text}");
+        assert!(text.contains("ibm,architecture-vec-5 = <0x00>") || text.contains("vec-5 = [00 00]"), "{text}");
+        let features = |isa_3| {
+            let nodes = |tree: &Tree<'_>| tree.nodes().unwrap();
+            let nodes = with_tree(&POWER9, 1, &[], |tree| tree.agreed.isa_3 = isa_3, nodes);
+            nodes.iter().find_map(|node| node.property("ibm,pa-features")).unwrap()[PA_FEATURES_RADIX]
+        };
+        assert_eq!((features(true), features(false)), (0x80, 0));
+    }
+    }

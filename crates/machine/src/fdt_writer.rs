@@ -31,13 +31,42 @@ pub enum TreeError {
     TooLarge(usize),
 }
 
+/// A node of a tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// Name with unit address; the root's is empty.
+    pub name: String,
+    /// Index of the parent; the root is its own.
+    pub parent: usize,
+    /// Indices of the children, in their order.
+    pub children: Vec<usize>,
+    /// Names and values, in their order.
+    pub properties: Vec<(String, Vec<u8>)>,
+}
+
+impl Node {
+    /// The value of a property.
+    pub fn property(&self, name: &str) -> Option<&[u8]> {
+        self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
+    }
+
+    /// Gives a property another value, or makes it.
+    pub fn set_property(&mut self, name: &str, value: &[u8]) {
+        match self.properties.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value.to_vec(),
+            None => self.properties.push((name.into(), value.to_vec())),
+        }
+    }
+}
+
 /// A tree being written. Nodes are closed in the order in which the closures that fill them return.
 #[derive(Debug, Default)]
 pub(crate) struct FdtWriter {
     reserved: Vec<(u64, u64)>,
-    structure: Vec<u8>,
-    strings: Vec<u8>,
-    offsets: BTreeMap<String, u32>,
+    /// The root first, every node before its children.
+    nodes: Vec<Node>,
+    /// Index of the node that is being filled.
+    open: usize,
 }
 
 pub(crate) type Result<T = ()> = std::result::Result<T, TreeError>;
@@ -48,37 +77,40 @@ impl FdtWriter {
         self.reserved.push((address, size_bytes));
     }
 
-    /// A node, filled by `fill`. The root's name is empty.
+    /// A node, filled by `fill`. The first is the root, whose name is empty.
     pub fn node(&mut self, name: &str, fill: impl FnOnce(&mut FdtWriter) -> Result) -> Result {
         if name.contains('\0') {
             return Err(TreeError::ZeroByte { what: "node".into(), text: name.into() });
         }
-        self.word(BEGIN_NODE);
-        self.structure.extend_from_slice(name.as_bytes());
-        self.structure.push(0);
-        self.pad();
+        let (index, parent) = (self.nodes.len(), self.open);
+        self.nodes.push(Node { name: name.into(), parent, ..Node::default() });
+        if index != parent {
+            self.nodes[parent].children.push(index);
+        }
+        self.open = index;
         fill(self)?;
-        self.word(END_NODE);
+        self.open = parent;
         Ok(())
     }
 
     /// A property of any bytes.
     pub fn bytes(&mut self, name: &str, value: &[u8]) {
-        let at = match self.offsets.get(name) {
-            Some(&at) => at,
-            None => {
-                let at = self.strings.len() as u32;
-                self.strings.extend_from_slice(name.as_bytes());
-                self.strings.push(0);
-                self.offsets.insert(name.into(), at);
-                at
-            }
-        };
-        self.word(PROPERTY);
-        self.word(value.len() as u32);
-        self.word(at);
-        self.structure.extend_from_slice(value);
-        self.pad();
+        if let Some(node) = self.nodes.get_mut(self.open) {
+            node.set_property(name, value);
+        }
+    }
+
+    /// Gives every node that has no `phandle` one, counting up from `first` in the order of the tree.
+    pub fn number_nodes(&mut self, first: u32) {
+        let without = self.nodes.iter_mut().filter(|node| node.property("phandle").is_none());
+        for (node, number) in without.zip(first..) {
+            node.set_property("phandle", &number.to_be_bytes());
+        }
+    }
+
+    /// The nodes, the root first.
+    pub fn into_nodes(self) -> Vec<Node> {
+        self.nodes
     }
 
     /// A property that is there, and nothing more.
@@ -116,36 +148,84 @@ impl FdtWriter {
     }
 
     /// The blob.
-    pub fn finish(mut self) -> Result<Vec<u8>> {
-        self.word(END);
-        let reserved_at = HEADER_BYTES;
-        let structure_at = reserved_at + 16 * (self.reserved.len() + 1);
-        let strings_at = structure_at + self.structure.len();
-        let total = strings_at + self.strings.len();
-        if u32::try_from(total).is_err() {
-            return Err(TreeError::TooLarge(total));
+    pub fn finish(self) -> Result<Vec<u8>> {
+        flatten(&self.reserved, &self.nodes)
+    }
+}
+
+/// The blob of a tree with these memory reservations and nodes, the root first.
+pub(crate) fn flatten(reserved: &[(u64, u64)], nodes: &[Node]) -> Result<Vec<u8>> {
+    let mut blob = Blob::default();
+    if !nodes.is_empty() {
+        blob.node(nodes, 0);
+    }
+    blob.word(END);
+    let reserved_at = HEADER_BYTES;
+    let structure_at = reserved_at + 16 * (reserved.len() + 1);
+    let strings_at = structure_at + blob.structure.len();
+    let total = strings_at + blob.strings.len();
+    if u32::try_from(total).is_err() {
+        return Err(TreeError::TooLarge(total));
+    }
+    let header = [
+        MAGIC,
+        total as u32,
+        structure_at as u32,
+        strings_at as u32,
+        reserved_at as u32,
+        VERSION,
+        LAST_COMPATIBLE_VERSION,
+        0, // boot_cpuid_phys
+        blob.strings.len() as u32,
+        blob.structure.len() as u32,
+    ];
+    let mut bytes = Vec::with_capacity(total);
+    bytes.extend(header.iter().flat_map(|word| word.to_be_bytes()));
+    for &(address, size_bytes) in reserved.iter().chain(&[(0, 0)]) {
+        bytes.extend(address.to_be_bytes());
+        bytes.extend(size_bytes.to_be_bytes());
+    }
+    bytes.extend(blob.structure);
+    bytes.extend(blob.strings);
+    Ok(bytes)
+}
+
+/// Structure and strings of a blob. Names of properties are there once.
+#[derive(Debug, Default)]
+struct Blob {
+    structure: Vec<u8>,
+    strings: Vec<u8>,
+    offsets: BTreeMap<String, u32>,
+}
+
+impl Blob {
+    fn node(&mut self, nodes: &[Node], index: usize) {
+        let node = &nodes[index];
+        self.word(BEGIN_NODE);
+        self.structure.extend_from_slice(node.name.as_bytes());
+        self.structure.push(0);
+        self.pad();
+        for (name, value) in &node.properties {
+            let at = match self.offsets.get(name) {
+                Some(&at) => at,
+                None => {
+                    let at = self.strings.len() as u32;
+                    self.strings.extend_from_slice(name.as_bytes());
+                    self.strings.push(0);
+                    self.offsets.insert(name.clone(), at);
+                    at
+                }
+            };
+            self.word(PROPERTY);
+            self.word(value.len() as u32);
+            self.word(at);
+            self.structure.extend_from_slice(value);
+            self.pad();
         }
-        let header = [
-            MAGIC,
-            total as u32,
-            structure_at as u32,
-            strings_at as u32,
-            reserved_at as u32,
-            VERSION,
-            LAST_COMPATIBLE_VERSION,
-            0, // boot_cpuid_phys
-            self.strings.len() as u32,
-            self.structure.len() as u32,
-        ];
-        let mut blob = Vec::with_capacity(total);
-        blob.extend(header.iter().flat_map(|word| word.to_be_bytes()));
-        for (address, size_bytes) in self.reserved.into_iter().chain([(0, 0)]) {
-            blob.extend(address.to_be_bytes());
-            blob.extend(size_bytes.to_be_bytes());
+        for &child in &node.children {
+            self.node(nodes, child);
         }
-        blob.extend(self.structure);
-        blob.extend(self.strings);
-        Ok(blob)
+        self.word(END_NODE);
     }
 
     fn word(&mut self, word: u32) {
@@ -191,5 +271,24 @@ mod tests {
         let text = fdt.string("bootargs", "a\0b").unwrap_err().to_string();
         assert!(text.contains("bootargs") && text.contains("a\\0b"), "{text}");
         assert!(fdt.node("a\0", |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn every_node_gets_a_number_of_its_own() {
+        let mut fdt = FdtWriter::default();
+        fdt.node("", |fdt| {
+            fdt.node("a", |fdt| fdt.node("b", |_| Ok(())))?;
+            fdt.node("c", |fdt| {
+                fdt.cell("phandle", 7);
+                Ok(())
+            })?;
+            fdt.node("d", |_| Ok(()))
+        })
+        .unwrap();
+        fdt.number_nodes(0x100);
+        let nodes = fdt.into_nodes();
+        let numbers: Vec<_> = nodes.iter().map(|node| node.property("phandle").unwrap().last().copied()).collect();
+        assert_eq!(numbers, [Some(0), Some(1), Some(2), Some(7), Some(3)]);
+        assert_eq!((nodes[0].children.clone(), nodes[1].children.clone()), (vec![1, 3, 4], vec![2]));
     }
 }

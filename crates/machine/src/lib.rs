@@ -7,6 +7,7 @@
 mod accelerator;
 mod board;
 mod calling;
+mod client;
 mod content;
 mod difference;
 mod error;
@@ -16,6 +17,7 @@ pub mod layout;
 pub mod loader;
 mod lockstep;
 mod mmu;
+pub mod negotiation;
 mod outside;
 mod pa_features;
 mod run;

@@ -91,6 +91,9 @@ const ATTRIBUTES: [Attribute; 32] = [
     since_3_1(73, 0),
 ];
 
+/// Where in the property radix translation is told of, behind length and type.
+pub const PA_FEATURES_RADIX: usize = 2 + 40;
+
 /// The property for a guest that sees `level`.
 pub fn pa_features(level: IsaLevel, capabilities: &Capabilities) -> Vec<u8> {
     let have = |attribute: &&Attribute| attribute.since <= level;

@@ -29,8 +29,12 @@ pub(crate) struct Panicked(pub usize);
 /// What vCPU 0 finds at the first instruction, beside what every vCPU that is started finds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BootRegisters {
-    /// Where the kernel was loaded.
+    /// End of the stack, if it is given one.
+    pub r1: u64,
+    /// Where the kernel was loaded, or the size of the initrd.
     pub r4: u64,
+    /// Entry of Open Firmware's client interface; 0: there is none.
+    pub r5: u64,
     /// MSR\[LE\].
     pub little_endian: bool,
 }
@@ -267,10 +271,12 @@ impl Runner {
         vcpu.process_table = walker_table(&self.shared.process_table());
         vcpu.state.gpr[3] = request.r3;
         vcpu.state.nia = request.entry;
-        // The first vCPU is entered as the kernel's file says (r5 = 0: there is no Open Firmware), the others big-endian
-        // whatever the caller is (LoPAPR, `start-cpu`).
+        // The first vCPU is entered as the kernel's file or Open Firmware says, the others big-endian whatever the caller
+        // is (LoPAPR, `start-cpu`).
         let boot = lock(&self.boot).take();
-        vcpu.state.gpr[4] = boot.map_or(0, |boot| boot.r4);
+        if let Some(boot) = boot {
+            (vcpu.state.gpr[1], vcpu.state.gpr[4], vcpu.state.gpr[5]) = (boot.r1, boot.r4, boot.r5);
+        }
         let endian = if boot.is_some_and(|boot| boot.little_endian) { msr::LE } else { 0 };
         vcpu.set_msr(msr::SF | msr::ME | endian);
         // What was changed while it was stopped: the last of it may have come after the looks above.

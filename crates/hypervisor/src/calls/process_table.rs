@@ -26,7 +26,7 @@ const TABLE_SIZE_SHIFT_MAX: u64 = 24;
 /// Flags, base, page size, size.
 pub(super) fn register(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
     let &[flags, base, page_size, table_size, ..] = args;
-    if hypervisor.capabilities().basis().effective() < IsaLevel::V3_0 {
+    if hypervisor.level() < IsaLevel::V3_0 {
         // Process tables came with ISA 3.0.
         return HcallStatus::H_FUNCTION;
     }

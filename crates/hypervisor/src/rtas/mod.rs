@@ -5,17 +5,22 @@ mod functions;
 pub(crate) use functions::rows;
 
 use crate::Hypervisor;
+use platform::papr::opcode::H_RTAS;
 use platform::papr::{HcallStatus, RtasStatus};
 use platform::{Access, HcallArgs, HcallContext, RtasCall, check_range};
 
-/// The code at `linux,rtas-entry`: big-endian words, executed in 32-bit real mode, r3 = address of the argument block.
-pub const RTAS_STUB: [u8; 20] = {
+/// The code at `linux,rtas-entry`, called with r3 = address of the argument block.
+pub const RTAS_STUB: [u8; 20] = call_stub(H_RTAS as u16);
+
+/// A function in guest RAM that makes the hypercall `opcode` with its only argument: big-endian words, executed in 32-bit
+/// real mode.
+pub const fn call_stub(opcode: u16) -> [u8; 20] {
     let words: [u32; 5] = [
-        0x7c64_1b78, // mr    r4,r3
-        0x3c60_0000, // lis   r3,0
-        0x6063_f000, // ori   r3,r3,0xf000   H_RTAS
-        0x4400_0022, // sc    1
-        0x4e80_0020, // blr
+        0x7c64_1b78,                 // mr    r4,r3
+        0x3c60_0000,                 // lis   r3,0
+        0x6063_0000 | opcode as u32, // ori   r3,r3,opcode
+        0x4400_0022,                 // sc    1
+        0x4e80_0020,                 // blr
     ];
     let mut bytes = [0; 20];
     let mut at = 0;
@@ -24,7 +29,7 @@ pub const RTAS_STUB: [u8; 20] = {
         at += 1;
     }
     bytes
-};
+}
 
 /// `rtas-error-log-max`: room for the error log, at the head of the RTAS area.
 pub const RTAS_ERROR_LOG_MAX_BYTES: u64 = 2048;
@@ -88,12 +93,12 @@ mod tests {
     use super::*;
     use crate::calls::test_support::{Rig, UNSET};
     use platform::GuestMemory;
-    use platform::papr::opcode::H_RTAS;
     use platform::papr::token::*;
 
     #[test]
     fn the_stub_is_what_the_assembler_makes_of_it() {
         assert_eq!(RTAS_STUB[..8], [0x7c, 0x64, 0x1b, 0x78, 0x3c, 0x60, 0x00, 0x00]);
+        assert_eq!(RTAS_STUB[8..16], [0x60, 0x63, 0xf0, 0x00, 0x44, 0x00, 0x00, 0x22]);
         assert_eq!(RTAS_STUB[16..], [0x4e, 0x80, 0x00, 0x20]);
         assert_eq!(rtas_size_bytes(2), 0x83c);
     }

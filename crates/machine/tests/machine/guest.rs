@@ -51,6 +51,7 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
         capabilities,
         mmu: None,
         interrupt_mode: devices::InterruptMode::Dual,
+        client_interface: false,
         kernel,
         kernel_address: 0x40_0000,
         initrd: None,

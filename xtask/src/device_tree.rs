@@ -1,0 +1,48 @@
+//! Device trees as guests print them (`AILERON-TREE path value`), and in what two of them differ.
+
+use std::collections::BTreeMap;
+
+/// Values in hexadecimal by path.
+pub type Properties = BTreeMap<String, String>;
+
+/// What only firmware has, or what it has elsewhere: places in memory that the guest chose, what is free beside them, and
+/// the open console.
+pub const OF_FIRMWARE: &[&str] =
+    &["/rtas/linux,rtas-base", "/rtas/linux,rtas-entry", "/memory@0/available", "/chosen/stdout"];
+
+/// What QEMU's machine and this one both tell of, and not alike.
+pub const NOT_AS_QEMU: &[&str] = &[];
+
+/// The tree on a console.
+pub fn printed(console: &str) -> Properties {
+    let lines = console.lines().filter_map(|line| line.split_once("AILERON-TREE "));
+    lines.map(|(_, line)| line.split_once(' ').unwrap_or((line, ""))).map(|(a, b)| (a.into(), b.into())).collect()
+}
+
+/// Properties that only one has or whose values differ, but for those named in `but`; a name that begins with `*` is one
+/// wherever it stands.
+pub fn differences(one: &Properties, other: &Properties, but: &[&str]) -> Vec<String> {
+    let excepted = |path: &str| {
+        but.iter().any(|name| name.strip_prefix('*').map_or(*name == path, |name| path.ends_with(name)))
+    };
+    let paths = one.keys().chain(other.keys().filter(|path| !one.contains_key(*path)));
+    let differing = paths.filter(|path| one.get(*path) != other.get(*path) && !excepted(path));
+    let value = |tree: &Properties, path: &str| tree.get(path).map_or("nothing".to_owned(), |value| format!("<{value}>"));
+    differing.map(|path| format!("{path}: {}, {}", value(one, path), value(other, path))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_told() {
+        let one = printed("AILERON-TREE /a 00\r\nx\n[1.0] AILERON-TREE /b 0102\nAILERON-TREE /c \nAILERON-TREE /n/phandle 1");
+        assert_eq!(one["/c"], "");
+        let other = printed("AILERON-TREE /b 03\nAILERON-TREE /a 00\nAILERON-TREE /d 04\nAILERON-TREE /n/phandle 2");
+        let told = differences(&one, &other, &["*/phandle"]);
+        assert_eq!(told, ["/b: <0102>, <03>", "/c: <>, nothing", "/d: nothing, <04>"]);
+        assert_eq!(differences(&one, &other, &["/b", "/c", "/d"]), ["/n/phandle: <1>, <2>"]);
+        assert!(differences(&one, &one, &[]).is_empty());
+    }
+}
