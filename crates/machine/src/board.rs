@@ -1,9 +1,9 @@
 //! The board: built from a [`Config`], run until the guest or somebody outside ends it.
 
 use crate::accelerator::{Accelerator, AcceleratorKind, Engines, Role};
+use crate::client::{self, ClientInterface};
 use crate::content::Content;
 use crate::error::MachineError;
-use crate::client::{self, ClientInterface};
 use crate::fdt::{Description, Tree, VioNode};
 use crate::layout::{Layout, Wanted, place};
 use crate::loader::{Endianness, Kernel, open_initrd};

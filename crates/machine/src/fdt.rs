@@ -266,9 +266,7 @@ impl Tree<'_> {
         fdt.cell("#address-cells", 1);
         fdt.cell("#size-cells", 0);
         for index in 0..self.board.vcpus as u32 {
-            fdt.node(&format!("{}@{index:x}", self.board.platform.model.device_tree_name), |fdt| {
-                        self.cpu(fdt, index)
-            })?;
+            fdt.node(&format!("{}@{index:x}", self.board.platform.model.device_tree_name), |fdt| self.cpu(fdt, index))?;
         }
         Ok(())
     }
@@ -342,12 +340,7 @@ impl Tree<'_> {
     }
 }
 
-fn vio(
-    fdt: &mut FdtWriter,
-    node: &VioNode,
-    device_type: &str,
-    compatible: &str,
-) -> Result {
+fn vio(fdt: &mut FdtWriter, node: &VioNode, device_type: &str, compatible: &str) -> Result {
     fdt.string("device_type", device_type)?;
     fdt.string("compatible", compatible)?;
     fdt.cell("reg", node.reg);
@@ -715,4 +708,4 @@ mod tests {
         };
         assert_eq!((features(true), features(false)), (0x80, 0));
     }
-    }
+}

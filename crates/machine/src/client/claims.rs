@@ -100,7 +100,9 @@ mod tests {
         let mut claims = Claims::new(0x10_0000);
         assert!(claims.at(0, 0x1_0000) && claims.at(0x4_0000, 0x1_0000));
         claims.set_floor();
-        assert!(!claims.at(0x4_ffff, 1) && !claims.at(0x3_ffff, 2) && !claims.at(0xf_ffff, 2) && !claims.at(0x6_0000, 0));
+        assert!(
+            !claims.at(0x4_ffff, 1) && !claims.at(0x3_ffff, 2) && !claims.at(0xf_ffff, 2) && !claims.at(0x6_0000, 0)
+        );
         assert_eq!(claims.anywhere(0x100, 0x1000), Some(0x5_0000));
         assert_eq!(claims.anywhere(0x100, 0x1800), Some(0x5_2000), "a power of two");
         assert_eq!(claims.anywhere(0xb_0000, 1), None);

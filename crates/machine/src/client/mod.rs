@@ -114,8 +114,7 @@ impl ClientInterface {
     /// Makes the tree anew as agreed on. Phandles and instances stay what they are.
     fn render(&self, state: &mut State, agreed: &Agreed) -> Result<(), TreeError> {
         let Some(hypervisor) = self.hypervisor.get().and_then(Weak::upgrade) else { return Ok(()) };
-        let tree =
-            Tree { board: &self.board, hypervisor: &hypervisor, agreed, rtas: None, rng_seed: state.rng_seed };
+        let tree = Tree { board: &self.board, hypervisor: &hypervisor, agreed, rtas: None, rng_seed: state.rng_seed };
         state.tree = LiveTree::new(tree.nodes()?);
         state.finish(&self.board);
         Ok(())

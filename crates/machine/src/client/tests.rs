@@ -308,8 +308,14 @@ fn memory() {
     assert_eq!(claim(0, 0x100, 0x1_0000), 0x9_0000, "above kernel and initrd");
     assert_eq!(claim(0, u32::MAX, 1), -1);
     assert_eq!(rig.call("release", &[Cell(0x1_0000), Cell(0x1000)], 0).0, 0);
-    let available: Vec<u64> = rig.value("/memory@0", "available").unwrap().as_chunks::<8>().0.iter()
-        .map(|bytes| u64::from_be_bytes(*bytes)).collect();
+    let available: Vec<u64> = rig
+        .value("/memory@0", "available")
+        .unwrap()
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .collect();
     let gaps = [0x1_0000, 0x3_0000, 0x7_0000, 0x1_0000, 0x8_4321, 0xbcdf, 0x9_0100, RAM_BYTES - 0x9_0100];
     assert_eq!(available, gaps);
 }
@@ -318,8 +324,7 @@ fn memory() {
 fn rtas_lies_where_the_client_wants_it() {
     let rig = Rig::new(P9);
     let rtas = rig.get("open", &[Text("/rtas")]) as u32;
-    let instantiate =
-        |base| rig.call("call-method", &[Text("instantiate-rtas"), Cell(rtas), Cell(base)], 2).1;
+    let instantiate = |base| rig.call("call-method", &[Text("instantiate-rtas"), Cell(rtas), Cell(base)], 2).1;
     for base in [0, 0x15_0002, RAM_BYTES as u32 - 20, u32::MAX - 3] {
         assert_eq!(instantiate(base)[0], FAILED, "{base:#x}");
     }

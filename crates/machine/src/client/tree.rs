@@ -143,9 +143,15 @@ mod tests {
         let tree = tree();
         assert_eq!((tree.peer(0), tree.child(10), tree.peer(11), tree.peer(14)), (Some(10), Some(11), Some(14), None));
         assert_eq!((tree.child(11), tree.peer(12), tree.peer(13), tree.child(13)), (Some(12), Some(13), None, None));
-        assert_eq!((tree.parent(10), tree.parent(11), tree.parent(13), tree.peer(10)), (None, Some(10), Some(11), None));
+        assert_eq!(
+            (tree.parent(10), tree.parent(11), tree.parent(13), tree.peer(10)),
+            (None, Some(10), Some(11), None)
+        );
         for wild in [1, 9, 15, u32::MAX] {
-            assert_eq!((tree.parent(wild), tree.child(wild), tree.peer(wild), tree.path(wild)), (None, None, None, None));
+            assert_eq!(
+                (tree.parent(wild), tree.child(wild), tree.peer(wild), tree.path(wild)),
+                (None, None, None, None)
+            );
         }
         let paths: Vec<_> = (10..15).map(|phandle| tree.path(phandle).unwrap()).collect();
         assert_eq!(paths, ["/", "/bus", "/bus/vty@7100000a", "/bus/vty@71000001", "/memory@0"]);
