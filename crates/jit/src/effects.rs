@@ -66,6 +66,8 @@ pub struct Effects {
     pub xer_read: u8,
     /// See [`Effects::xer_read`].
     pub xer_written: u8,
+    /// It writes MSR, or a special purpose register that nothing here has a name for, and goes on.
+    pub system_written: bool,
     /// It accesses storage, or probes it, other than through a helper.
     pub memory: bool,
     /// Sixteen bytes of it at once: a vector, even if no vector-scalar register takes part.
@@ -393,6 +395,7 @@ impl Sem for Recorder {
     fn set_msr(&mut self, v: (), mask: u64) -> R {
         if mask == system_helpers::MTMSR_L1 {
             // In line: neither the mode nor a context changes.
+            self.found.system_written = true;
             return Ok(());
         }
         self.context_call(system_helpers::set_msr, v, (), ())
@@ -409,6 +412,7 @@ impl Sem for Recorder {
             return Ok(());
         }
         if plain_to_write(n).is_some() && !self.problem_state() {
+            self.found.system_written = true;
             return Ok(());
         }
         self.context_call(system_helpers::write_spr, (), v, v)

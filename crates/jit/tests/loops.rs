@@ -124,3 +124,25 @@ fn returns_within_a_region_are_ways_in() {
     assert_eq!(region.blocks[&line(4)].ways_in, 1, "nothing but the return leads there");
     assert!(region.blocks.contains_key(&line(5)));
 }
+
+/// Where a branch goes around something, that is computed all the same only if it computes general registers and does
+/// nothing else.
+#[test]
+fn what_is_branched_around_is_not_done() {
+    for (around, computed) in [
+        ("addi r12,r12,1", true),
+        ("mfspr r12,26", true),
+        // SRR0, PPR, and MSR[EE].
+        ("mtspr 26,r12", false),
+        ("mtspr 896,r12", false),
+        ("mtmsrd r12,1", false),
+        ("sync 1,0", false),
+        ("isync", false),
+        ("dcbz r0,r12", false),
+        ("std r12,0(r3)", false),
+        ("mtspr 8,r12", false),
+    ] {
+        let (region, _) = found(&format!("cmpi cr0,1,r12,0\nbc 12,2,.+8\n{around}\naddi r3,r3,1\nbclr 20,0,0"));
+        assert_eq!(!region.blocks.contains_key(&line(2)), computed, "{around}");
+    }
+}
