@@ -36,7 +36,7 @@ enum Way {
     Address(Value),
 }
 
-/// What the state must hold on a way from a block of an innermost loop.
+/// What has to be stored on a way from a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settled {
     /// Nothing: the next block goes on with what is known.
@@ -410,7 +410,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         }
     }
 
-    /// Stores what ways out of a block of an innermost loop want stored, but for what variables hold.
+    /// Stores what the ways out of a block want stored, but for what variables hold.
     fn settle_others(&mut self, from: u16, to: &[u16], local: Local) -> Local {
         if !to.iter().any(|to| self.settled(from, *to) == Settled::Others) {
             return local;

@@ -1,8 +1,9 @@
 //! [`Emit`]: the [`Sem`] trait on Cranelift values.
 //!
-//! Guest registers are written through: the state in memory is current wherever anybody could look at it (an access that
-//! may fault, a helper, the end of a block), and values are kept beside it so that code does not read it back. Condition
-//! register fields stay the operands of their comparison ([`vcpu::translated::COMPARED`]).
+//! The state in memory is current wherever anybody could look at it: a helper, the cold path of an access or a poll, a way
+//! out. Values are kept beside it so that code does not read it back; outside of innermost loops general registers are
+//! stored as soon as an access could fault. Condition register fields stay the operands of their comparison
+//! ([`vcpu::translated::COMPARED`]).
 
 use crate::loops::Registers;
 use crate::region::Place;
