@@ -222,3 +222,11 @@ pub mod dawrx {
     /// Length in doublewords, minus one: position of the field of six bits.
     pub const MRD_SHIFT: u32 = 10;
 }
+
+/// Processor Compatibility Register (Power ISA 3.1, Book III, 2.5): what is not there in problem state.
+pub mod pcr {
+    /// What came with 3.0.
+    pub const V2_07: u64 = 1 << 3;
+    /// What came with 3.1.
+    pub const V3_00: u64 = 1 << 4;
+}

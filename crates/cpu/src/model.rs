@@ -1,6 +1,6 @@
 //! CPU models: what `-cpu` names.
 
-use crate::bits::{lpcr, msr};
+use crate::bits::{lpcr, msr, pcr};
 use isa::IsaLevel;
 
 /// A CPU model. All differences between processors that a partition can see follow from this.
@@ -107,6 +107,12 @@ pub enum ModelError {
 }
 
 impl CpuModel {
+    /// PCR with which problem state sees a processor of `level`, as far as this one is newer.
+    pub fn pcr(&self, level: IsaLevel) -> u64 {
+        let bit = |last: IsaLevel, bit: u64| if level <= last && last < self.level { bit } else { 0 };
+        bit(IsaLevel::V2_07, pcr::V2_07) | bit(IsaLevel::V3_0, pcr::V3_00)
+    }
+
     /// Looks a model up by the name that a user types; case does not matter. `power9` and
     /// `power9_v2.2` are the same.
     ///

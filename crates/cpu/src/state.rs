@@ -71,6 +71,8 @@ pub struct State {
     pub msr: u64,
     /// Logical partitioning control register; the partition cannot touch it, the machine does.
     pub lpcr: u64,
+    /// Processor compatibility register; the machine's, as LPCR.
+    pub pcr: u64,
     /// The eight condition register fields, field 0 first, each LT=8 GT=4 EQ=2 SO=1.
     pub crf: [u8; 8],
     /// XER\[SO\].
@@ -109,6 +111,7 @@ impl Default for State {
             cfar: 0,
             msr: 0,
             lpcr: 0,
+            pcr: 0,
             crf: [0; 8],
             so: false,
             ov: false,
@@ -183,6 +186,7 @@ impl State {
         }
         f(self.fpscr);
         f(u64::from(self.vscr) << 32 | u64::from(self.pir));
+        f(self.pcr);
         let s = &self.spr;
         let plain = [
             s.srr0,

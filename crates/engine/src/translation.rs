@@ -114,7 +114,7 @@ impl Translation {
     fn request(&self, v: &Vcpu, interpreter: &mut Interpreter, page: u64, key: Key) -> Option<Asked> {
         let version = v.memory.code_version(page)?;
         let bytes = page_bytes(&v.memory, page)?;
-        let mut source = Source { key, level: v.model.level, bytes, warm: [0; 16], known: [0; 16] };
+        let mut source = Source { key, processor: v.model.level, bytes, warm: [0; 16], known: [0; 16] };
         interpreter.warm(
             page << PAGE_SHIFT | u64::from(key.offset),
             key.mode,

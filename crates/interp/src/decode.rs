@@ -49,7 +49,7 @@ pub fn decode_block(v: &mut Vcpu, ea: u64, real: u64, operations: &mut Vec<Opera
     let mut n = 0;
     while n < most && !ended && !stop {
         let word = word_at(n);
-        let prefixed = isa::is_prefix(word) && v.model.level >= isa::IsaLevel::V3_1;
+        let prefixed = isa::is_prefix(word) && v.level() >= isa::IsaLevel::V3_1;
         let mut raw = u64::from(word);
         let operation;
         let mut branch = false;

@@ -107,7 +107,7 @@ impl<const LEAF: bool> Sem for Exec<'_, LEAF> {
     }
     #[inline(always)]
     fn level(&self) -> IsaLevel {
-        self.v.model.level
+        self.v.level()
     }
 
     #[inline(always)]

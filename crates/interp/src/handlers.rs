@@ -144,7 +144,7 @@ pub fn refused<'a>(v: &'a mut Vcpu, op: &'a Operation) -> &'a Operation {
     let raw = op.raw();
     // A prefix without its suffix stands before a 64-byte boundary.
     let prefixed = raw >> 32 != 0;
-    let lone_prefix = !prefixed && isa::is_prefix(raw as u32) && v.model.level >= isa::IsaLevel::V3_1;
+    let lone_prefix = !prefixed && isa::is_prefix(raw as u32) && v.level() >= isa::IsaLevel::V3_1;
     let refusal = match admit(raw, prefixed, v.mode, v.model.level) {
         _ if lone_prefix => Refusal::PrefixCrosses,
         Err(refusal) => refusal,

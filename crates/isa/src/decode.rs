@@ -1,6 +1,6 @@
 //! From a word to its row.
 
-use crate::{Facility, Field, Fields, IsaLevel, Kind, Op};
+use crate::{Facility, Field, Fields, IsaLevel, Kind, Op, Visible};
 use std::sync::LazyLock;
 
 /// A decoded instruction.
@@ -68,7 +68,7 @@ struct Primary {
     base: u32,
 }
 
-/// Tables of one level: primary opcode, then the extended bits, then the few rows that share them.
+/// Tables of the instructions that code sees: primary opcode, then the extended bits, then the few rows that share them.
 struct Tables {
     plain: [Primary; 64],
     /// Where the bucket's candidates begin and how many there are.
@@ -82,7 +82,7 @@ struct Tables {
 const EXTENDED: u64 = 0x7ff;
 
 impl Tables {
-    fn new(level: IsaLevel) -> Tables {
+    fn new(visible: Visible) -> Tables {
         let mut t = Tables {
             plain: [Primary::default(); 64],
             buckets: Vec::new(),
@@ -92,7 +92,7 @@ impl Tables {
         let mut rows: Vec<Candidate> = Op::ALL
             .iter()
             .map(|op| op.row())
-            .filter(|r| r.at(level))
+            .filter(|r| r.is_in(visible))
             .map(|r| Candidate { mask: r.pattern.mask, value: r.pattern.value, op: r.op })
             .collect();
         // Of rows that both match, the one with more fixed bits is the special case.
@@ -130,17 +130,27 @@ impl Tables {
     }
 }
 
-static TABLES: [LazyLock<Tables>; 3] = [
-    LazyLock::new(|| Tables::new(IsaLevel::V2_07)),
-    LazyLock::new(|| Tables::new(IsaLevel::V3_0)),
-    LazyLock::new(|| Tables::new(IsaLevel::V3_1)),
-];
+/// By processor, then by the last level that is visible.
+static TABLES: [[LazyLock<Tables>; 3]; 3] = {
+    use IsaLevel::*;
+    macro_rules! row {
+        ($processor:ident) => {
+            row!($processor, V2_07 V3_0 V3_1)
+        };
+        ($processor:ident, $($level:ident)*) => {
+            [$(LazyLock::new(|| Tables::new(Visible { processor: $processor, level: $level }))),*]
+        };
+    }
+    [row!(V2_07), row!(V3_0), row!(V3_1)]
+};
 
 /// Decodes an instruction: a plain word in the low 32 bits, the high half 0; or, where [`is_prefix`] holds of the
-/// first word, prefix and suffix. Reserved bits are ignored, as processors do. `None`: illegal at this level.
+/// first word, prefix and suffix. Reserved bits are ignored, as processors do. `None`: illegal for code that sees
+/// these.
 #[inline]
-pub fn decode(raw: u64, level: IsaLevel) -> Option<Insn> {
-    let tables = &*TABLES[level as usize];
+pub fn decode(raw: u64, visible: impl Into<Visible>) -> Option<Insn> {
+    let visible = visible.into();
+    let tables = &*TABLES[visible.processor as usize][visible.level as usize];
     if raw >> 32 == 0 {
         return tables.plain(raw);
     }
@@ -168,5 +178,28 @@ mod tests {
         assert_eq!(Any(0x4bff_fffc).li(), -4);
         assert_eq!(op(0), None);
         assert_eq!(decode(0x4c00_0064, IsaLevel::V2_07), None);
+    }
+
+    #[test]
+    fn a_compatibility_level_hides_and_brings_nothing_back() {
+        use IsaLevel::*;
+        let decoded = |raw, processor, level| decode(raw, Visible { processor, level }).map(|i| i.op);
+        // scv 0
+        let scv = |processor, level| decoded(0x4400_0001, processor, level);
+        assert_eq!((scv(V3_1, V3_1), scv(V3_1, V3_0), scv(V3_1, V2_07)), (Some(Op::scv), Some(Op::scv), None));
+        assert_eq!((scv(V3_0, V3_1), scv(V2_07, V3_1)), (Some(Op::scv), None));
+        // paddi r3,r3,1
+        let paddi = |level| decoded(0x0600_0000_3863_0001, V3_1, level);
+        assert_eq!((paddi(V3_1), paddi(V3_0), paddi(V2_07)), (Some(Op::paddi), None, None));
+        // tbegin. went with 3.1, and is no instruction of its compatibility modes; nap went with 3.0.
+        assert_eq!((decoded(0x7c00_051d, V3_0, V2_07), decoded(0x7c00_051d, V3_1, V2_07)), (Some(Op::tbegin_), None));
+        assert_eq!((decoded(0x4c00_0364, V2_07, V2_07), decoded(0x4c00_0364, V3_0, V2_07)), (Some(Op::nap), None));
+        for op in Op::ALL {
+            let row = op.row();
+            for (processor, level) in IsaLevel::ALL.into_iter().flat_map(|p| IsaLevel::ALL.map(|l| (p, l))) {
+                let seen = row.is_in(Visible { processor, level });
+                assert_eq!(seen, row.at(processor) && row.since <= level, "{} {processor:?} {level:?}", row.name);
+            }
+        }
     }
 }

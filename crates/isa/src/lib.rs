@@ -23,5 +23,5 @@ pub use decode::{Insn, decode, is_prefix};
 pub use disasm::disassemble;
 pub use encode::{EncodeError, encode, random_word, valid_form};
 pub use fields::{Any, Field, Fields, Kind, Piece, Prefixed, Spec};
-pub use row::{Ends, Facility, IsaLevel, Pattern, Privilege, Row};
+pub use row::{Ends, Facility, IsaLevel, Pattern, Privilege, Row, Visible};
 pub use table::{Chapter, Op};

@@ -20,6 +20,24 @@ impl IsaLevel {
     pub const ALL: [IsaLevel; 3] = [IsaLevel::V2_07, IsaLevel::V3_0, IsaLevel::V3_1];
 }
 
+/// The instructions that code sees: those of a processor, without the ones that came after the level that its
+/// Processor Compatibility Register leaves it (Power ISA 3.1, Book III, 2.5). What a later level took away does not come
+/// back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visible {
+    /// Level of the processor.
+    pub processor: IsaLevel,
+    /// Last level whose instructions are there.
+    pub level: IsaLevel,
+}
+
+impl From<IsaLevel> for Visible {
+    /// Everything that a processor of `level` has.
+    fn from(level: IsaLevel) -> Visible {
+        Visible { processor: level, level }
+    }
+}
+
 /// What must be enabled for the instruction to execute, beyond privilege. Which interrupt its absence causes follows
 /// from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,7 +227,12 @@ pub struct Row {
 impl Row {
     /// Is the instruction part of this level?
     pub fn at(&self, level: IsaLevel) -> bool {
-        self.since <= level && level <= self.until
+        self.is_in(level.into())
+    }
+
+    /// Is it among these instructions?
+    pub fn is_in(&self, visible: Visible) -> bool {
+        self.since <= visible.processor.min(visible.level) && visible.processor <= self.until
     }
 
     /// The fields that it has, each once, in the order of their first bits.

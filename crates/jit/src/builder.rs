@@ -513,7 +513,7 @@ fn environment(
     let places = || region.blocks.values().flat_map(|b| &b.places);
     Env {
         mode: source.key.mode,
-        level: source.level,
+        level: source.level(),
         vectors: places().any(|p| p.effects.vsr_read | p.effects.vsr_written != 0 || p.effects.quadword),
         vcpu: b.ins().get_pinned_reg(I64),
         gpr: std::array::from_fn(|_| b.declare_var(I64)),

@@ -122,7 +122,7 @@ impl Default for Local {
 pub struct Env {
     /// [`vcpu::context::mode`].
     pub mode: u32,
-    /// Of the CPU model.
+    /// Last level whose facilities the code sees.
     pub level: IsaLevel,
     /// Whether vectors are used at all: the host's registers for them have to be kept, then.
     pub vectors: bool,

@@ -16,7 +16,7 @@ pub struct Source {
     /// What it is translated for.
     pub key: Key,
     /// Architecture level of the CPU model.
-    pub level: IsaLevel,
+    pub processor: IsaLevel,
     /// The page.
     pub bytes: Box<[u8; PAGE]>,
     /// Instructions that were run already, a bit a word: the others are left to the interpreter.
@@ -127,10 +127,15 @@ impl Source {
         if self.key.mode & mode::LE != 0 { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
     }
 
+    /// Last level whose facilities the code sees.
+    pub fn level(&self) -> IsaLevel {
+        mode::level(self.key.mode, self.processor)
+    }
+
     fn find(&self, offset: u16) -> Found {
         let word = self.word(offset);
         let (mut raw, mut len) = (u64::from(word), 4);
-        let prefixed = isa::is_prefix(word) && self.level >= IsaLevel::V3_1;
+        let prefixed = isa::is_prefix(word) && self.level() >= IsaLevel::V3_1;
         if prefixed {
             if offset & 63 == 60 {
                 return Found::Refused;
@@ -138,11 +143,11 @@ impl Source {
             raw = raw << 32 | u64::from(self.word(offset + 4));
             len = 8;
         }
-        match admit(raw, prefixed, self.key.mode, self.level) {
+        match admit(raw, prefixed, self.key.mode, self.processor) {
             // Their number of accesses is known at run time only.
             Ok(insn) if matches!(insn.op, Op::lswx | Op::stswx) => Found::Refused,
             Ok(insn) => {
-                let effects = effects::of(insn, self.key.mode, self.level);
+                let effects = effects::of(insn, self.key.mode, self.level());
                 Found::Instruction(Place { offset, len, insn, effects, skips: 0 })
             }
             Err(_) => Found::Refused,

@@ -198,6 +198,10 @@ impl CallingVcpu for Calling<'_> {
         self.vcpu.set_ciabr(value);
     }
 
+    fn set_pcr(&mut self, value: u64) {
+        self.vcpu.set_pcr(value);
+    }
+
     fn set_dawr(&mut self, number: usize, dawr: u64, dawrx: u64) {
         self.vcpu.set_dawr(number, dawr, dawrx);
     }

@@ -268,6 +268,7 @@ impl Runner {
         let index = vcpu.index;
         self.shared.with_line(index, || vcpu.reset());
         vcpu.set_lpcr(self.shared.lpcr());
+        vcpu.set_pcr(vcpu.model.pcr(self.hypervisor.level().instructions()));
         vcpu.process_table = walker_table(&self.shared.process_table());
         vcpu.state.gpr[3] = request.r3;
         vcpu.state.nia = request.entry;

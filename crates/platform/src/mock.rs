@@ -132,6 +132,7 @@ impl MockPartition {
             problem_state: false,
             external_interrupts_enabled: false,
             interrupt_pending: false,
+            pcr: 0,
             ciabr: 0,
             dawr: [(0, 0); 2],
             sprg0: 0,
@@ -246,6 +247,8 @@ pub struct MockVcpu<'a> {
     pub external_interrupts_enabled: bool,
     /// What `interrupt_pending` answers while MSR[EE] is set.
     pub interrupt_pending: bool,
+    /// PCR.
+    pub pcr: u64,
     /// CIABR.
     pub ciabr: u64,
     /// DAWR and DAWRX.
@@ -336,6 +339,10 @@ impl CallingVcpu for MockVcpu<'_> {
 
     fn relax(&mut self) {
         std::thread::yield_now();
+    }
+
+    fn set_pcr(&mut self, value: u64) {
+        self.pcr = value;
     }
 
     fn set_ciabr(&mut self, value: u64) {

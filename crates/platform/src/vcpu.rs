@@ -198,6 +198,9 @@ pub trait CallingVcpu {
     /// Called again and again while another vCPU's hypercall is in the way: does what that one may be waiting for.
     fn relax(&mut self);
 
+    /// PCR of this vCPU: what problem state does not see.
+    fn set_pcr(&mut self, value: u64);
+
     /// CIABR of this vCPU.
     fn set_ciabr(&mut self, value: u64);
 

@@ -3,7 +3,7 @@
 
 use cpu::bits::{fscr, srr1};
 use cpu::{Interrupt, Vector};
-use isa::{Facility, Insn, IsaLevel, Privilege};
+use isa::{Facility, Insn, IsaLevel, Privilege, Visible};
 use vcpu::context::mode;
 use vcpu::{R, Stop, Vcpu};
 
@@ -25,11 +25,13 @@ pub enum Refusal {
 }
 
 /// The instruction in `raw`, if it may run in `mode` ([`vcpu::context::mode`]) on a processor of `level`.
+/// What PCR hides is illegal whatever else is off, since the instruction is not there.
 ///
 /// # Errors
 /// Why not.
 pub fn admit(raw: u64, prefixed: bool, bits: u32, level: IsaLevel) -> Result<Insn, Refusal> {
-    let insn = isa::decode(raw, level).ok_or(Refusal::Illegal)?;
+    let visible = Visible { processor: level, level: mode::level(bits, level) };
+    let insn = isa::decode(raw, visible).ok_or(Refusal::Illegal)?;
     let row = insn.op.row();
     let has = |m| bits & m != 0;
     match row.privilege {

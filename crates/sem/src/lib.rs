@@ -227,7 +227,7 @@ pub trait Sem: Sized {
     fn problem_state(&self) -> bool;
     /// MSR\[LE\].
     fn little_endian(&self) -> bool;
-    /// The CPU model's architecture level.
+    /// Last level whose facilities the code sees.
     fn level(&self) -> isa::IsaLevel;
 
     // --- constants and arithmetic ---

@@ -19,7 +19,7 @@ pub fn system_call_cause(level: IsaLevel, lev: u64) -> Option<u64> {
 
 /// `sc`. For a hypercall the engine stops with [`Exit::Hypercall`] and NIA behind the instruction.
 pub extern "C" fn system_call(v: &mut Vcpu, lev: u64, _: u64, _: u64) -> bool {
-    let Some(cause) = system_call_cause(v.model.level, lev) else {
+    let Some(cause) = system_call_cause(v.level(), lev) else {
         v.exit = Exit::Hypercall;
         return false;
     };

@@ -2,7 +2,8 @@
 //! and which interrupts may come in. One function keeps it all true: [`Vcpu::refresh_context`].
 
 use crate::Vcpu;
-use cpu::bits::{dawrx, fscr, lpcr, msr};
+use cpu::bits::{dawrx, fscr, lpcr, msr, pcr};
+use isa::IsaLevel;
 use memory::mail::pending;
 use memory::tlb::{REAL, Space, Tlb, UNRESOLVED, kind};
 
@@ -34,6 +35,22 @@ pub mod mode {
     pub const SCV: u32 = 1 << 11;
     /// FSCR\[PREFIX\], or not problem state.
     pub const PREFIX: u32 = 1 << 12;
+    /// Problem state under PCR\[v2.07\]: what came with 3.0 is not there.
+    pub const PCR_V2_07: u32 = 1 << 13;
+    /// Problem state under PCR\[v3.00\]: what came with 3.1 is not there.
+    pub const PCR_V3_00: u32 = 1 << 14;
+
+    /// Last level whose facilities code of this mode sees on a processor of level `processor`.
+    #[inline(always)]
+    pub fn level(bits: u32, processor: super::IsaLevel) -> super::IsaLevel {
+        if bits & (PCR_V2_07 | PCR_V3_00) == 0 {
+            processor
+        } else if bits & PCR_V2_07 != 0 {
+            super::IsaLevel::V2_07
+        } else {
+            processor.min(super::IsaLevel::V3_0)
+        }
+    }
 }
 
 /// MSR bits that a context depends on: a key is `msr & MSR_OF_KEY | Contexts::rest`.
@@ -56,6 +73,10 @@ pub const KEY_HASH: u64 = 1 << 51;
 /// Generated code wrote AMR, on which the bases depend with hash translation: in [`Contexts::rest`] until
 /// [`Vcpu::enter_known_context`], and in the key of no context. One place above [`KEY_HASH`].
 pub const KEY_AMR_WRITTEN: u64 = KEY_HASH << 1;
+/// PCR\[v2.07\].
+const KEY_PCR_V2_07: u64 = 1 << 53;
+/// PCR\[v3.00\].
+const KEY_PCR_V3_00: u64 = 1 << 54;
 /// The lowest place of a key that MSR leaves free.
 const _: () = assert!(MSR_OF_KEY & !msr::SF < 1 << KEY_BASE_SHIFTS[0]);
 
@@ -151,7 +172,9 @@ impl Derived {
             | bit(has(msr::BE), mode::BRANCH_TRACE)
             | bit(!problem || has(KEY_TAR), mode::TAR)
             | bit(has(KEY_SCV), mode::SCV)
-            | bit(!problem || has(KEY_PREFIX), mode::PREFIX);
+            | bit(!problem || has(KEY_PREFIX), mode::PREFIX)
+            | bit(problem && has(KEY_PCR_V2_07), mode::PCR_V2_07)
+            | bit(problem && has(KEY_PCR_V3_00), mode::PCR_V3_00);
         Derived {
             data_context,
             data_entries: data_context.map(|c| tlb.entries_of(c)),
@@ -175,6 +198,19 @@ impl Vcpu {
         if key != self.contexts.current {
             self.enter_context(key);
         }
+    }
+
+    /// Sets PCR: what the machine lets problem state see.
+    pub fn set_pcr(&mut self, value: u64) {
+        self.state.pcr = value;
+        self.refresh_context();
+    }
+
+    /// Last level whose facilities are there in the state that the vCPU is in. PCR concerns problem state only (Power ISA
+    /// 3.1, Book III, 2.5).
+    #[inline(always)]
+    pub fn level(&self) -> IsaLevel {
+        mode::level(self.mode, self.model.level)
     }
 
     /// Sets PIDR.
@@ -275,6 +311,8 @@ impl Vcpu {
             | bit(r.fscr & fscr::SCV != 0, KEY_SCV)
             | bit(r.fscr & fscr::PREFIX != 0, KEY_PREFIX)
             | bit(r.ciabr & 3 != 0, KEY_CIABR)
+            | bit(self.state.pcr & pcr::V2_07 != 0, KEY_PCR_V2_07)
+            | bit(self.state.pcr & pcr::V3_00 != 0, KEY_PCR_V3_00)
             | bit(self.state.lpcr & lpcr::HR == 0, KEY_HASH);
         self.pending_mask = if self.state.msr & msr::EE != 0 { PENDING_WITH_EE } else { PENDING_ALWAYS };
         self.state.msr & MSR_OF_KEY | self.contexts.rest

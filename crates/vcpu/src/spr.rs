@@ -72,8 +72,8 @@ impl Vcpu {
         if self.problem() && is_privileged(n) {
             return self.raise_program(srr1::PROGRAM_PRIVILEGED);
         }
-        let v30 = self.model.level >= IsaLevel::V3_0;
-        let v31 = self.model.level >= IsaLevel::V3_1;
+        let v30 = self.level() >= IsaLevel::V3_0;
+        let v31 = self.level() >= IsaLevel::V3_1;
         let s = &self.state;
         let r = &s.spr;
         Ok(match n {
@@ -148,7 +148,7 @@ impl Vcpu {
     /// The value of a performance monitor register, problem-state and privileged numbers alike.
     fn pmu_register(&self, n: u32) -> Option<u64> {
         let r = &self.state.spr;
-        let v31 = self.model.level >= IsaLevel::V3_1;
+        let v31 = self.level() >= IsaLevel::V3_1;
         Some(match n {
             USIER2 | SIER2 if v31 => r.sier[1],
             USIER3 | SIER3 if v31 => r.sier[2],
@@ -174,8 +174,8 @@ impl Vcpu {
         if self.problem() && is_privileged(n) {
             return self.raise_program(srr1::PROGRAM_PRIVILEGED);
         }
-        let v30 = self.model.level >= IsaLevel::V3_0;
-        let v31 = self.model.level >= IsaLevel::V3_1;
+        let v30 = self.level() >= IsaLevel::V3_0;
+        let v31 = self.level() >= IsaLevel::V3_1;
         let word = value as u32;
         match n {
             XER => self.state.set_xer(value),

@@ -2,6 +2,7 @@
 //! watchpoints, tracing, time, and two vCPUs on one word of memory.
 
 mod bare_metal;
+mod levels;
 mod stays;
 
 use bare_metal::{Bare, CODE, ON, TABLES, at_once, k};

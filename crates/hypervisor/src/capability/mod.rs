@@ -32,6 +32,15 @@ pub enum IsaLevel {
 }
 
 impl IsaLevel {
+    /// The level of instructions and registers: what is older counts as 2.07, since no row of the table is older.
+    pub fn instructions(self) -> isa::IsaLevel {
+        match self {
+            IsaLevel::V3_1 => isa::IsaLevel::V3_1,
+            IsaLevel::V3_0 => isa::IsaLevel::V3_0,
+            _ => isa::IsaLevel::V2_07,
+        }
+    }
+
     /// Every level with the name that `max-cpu-compat` gives it.
     pub const COMPAT_NAMES: [(&'static str, IsaLevel); 6] = [
         ("power6", IsaLevel::V2_05),

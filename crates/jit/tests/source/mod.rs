@@ -14,7 +14,7 @@ pub const LITTLE: u32 = mode::SF | mode::LE | mode::IR | mode::DR;
 pub fn source(lines: &str, mode: u32, exact: bool) -> Source {
     let mut s = Source {
         key: Key { offset: AT, mode, exact },
-        level: IsaLevel::V3_0,
+        processor: IsaLevel::V3_0,
         bytes: Box::new([0; PAGE]),
         warm: [0; 16],
         known: [0; 16],

@@ -278,6 +278,8 @@ impl Call<'_, '_> {
         }
         if let Some(hypervisor) = self.interface.hypervisor.get().and_then(std::sync::Weak::upgrade) {
             hypervisor.set_level(agreed.level);
+            // The other vCPUs are stopped, and get theirs when they start.
+            self.context.vcpu.set_pcr(self.interface.board.platform.model.pcr(agreed.level.instructions()));
         }
         match self.interface.render(self.state, &agreed) {
             Ok(()) => HcallStatus::H_SUCCESS,
