@@ -1,5 +1,7 @@
 //! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
 
+mod levels;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -120,6 +122,8 @@ fn all_checks() -> Vec<Check> {
     for cpus in [2, 4] {
         add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, GUEST, cpus)));
     }
+    let [(cpu, level), rarely @ ..] = levels::LEVELS;
+    add(&format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));
     add("xics", false, Box::new(xics));
     add("xive-off", true, Box::new(xive_off));
     for guest in guests::GUESTS {
@@ -144,6 +148,9 @@ fn all_checks() -> Vec<Check> {
     add("tree-under-qemu", true, Box::new(tree_boots_under_qemu));
     let mut add_thorough =
         |name: String, aileron_only: bool, body: Body| checks.push(Check { name, aileron_only, thorough: true, body });
+    for (cpu, level) in rarely {
+        add_thorough(format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));
+    }
     for guest in guests::GUESTS {
         for cpus in [2, 4].into_iter().filter(|_| guest.name != GUEST) {
             add_thorough(
