@@ -5,7 +5,7 @@ use crate::blob::PAGE;
 use crate::compile::CompileError;
 use crate::dispatch;
 use crate::emit::{At, BRANCHED, CFAR, CTR, Context, Emit, Env, Guess, Jump, Local, Long, NIA, Signatures, Skip};
-use crate::emit::{NO_PAGE, flags, gpr_offset};
+use crate::emit::{flags, gpr_offset, guessed_page};
 use crate::finish::{PLACES, STUBS};
 use crate::loops::{Loops, Stream, stream};
 use crate::region::{Block, End, Place, Region, Source};
@@ -22,7 +22,7 @@ use cranelift_frontend::FunctionBuilder;
 use sem::Target;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use vcpu::context::mode;
-use vcpu::translated::NOT_BRANCHED;
+use vcpu::translated::{GUESSES, NO_PAGE, NOT_BRANCHED};
 
 /// Places that a `blr` is compared with at most.
 const MOST_RETURNS: usize = 4;
@@ -158,10 +158,9 @@ impl<'a, 'f> Builder<'a, 'f> {
                 }
             }
             if let Some((n, _)) = self.loops.innermost_of(to) {
-                let none = self.b.ins().iconst(I64, NO_PAGE);
-                for (_, guess) in self.guesses.iter().filter(|((of, ..), _)| *of == n) {
-                    self.b.def_var(guess.page, none);
-                    self.b.def_var(guess.addend, none);
+                let none = self.b.ins().iconst(I64, NO_PAGE as i64);
+                for (_, Guess(at)) in self.guesses.iter().filter(|((of, ..), _)| *of == n) {
+                    self.b.ins().store(self.env.state, none, self.env.vcpu, guessed_page(*at));
                 }
             }
             self.b.ins().jump(self.blocks[&to], &[]);
@@ -197,7 +196,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             let mut e = self.emit(from, local);
             let address = e.address(u64::from(to));
             let budget = self.b.use_var(self.env.budget);
-            let f = self.function(STUBS, number::JUMP as u32, 2);
+            let stub = if self.runs_high() { number::NEXT_HIGH } else { number::NEXT_LOW };
+            let f = self.function(STUBS, stub as u32, 2);
             self.b.ins().return_call(f, &[budget, address]);
             return;
         }
@@ -224,6 +224,11 @@ impl<'a, 'f> Builder<'a, 'f> {
         self.b.ins().store(self.env.state, place, self.env.vcpu, BRANCHED);
     }
 
+    /// Whether code of this mode most likely stands in quadrant 3; elsewhere the engine finds it.
+    fn runs_high(&self) -> bool {
+        self.env.mode & mode::IR != 0 && self.env.mode & mode::PR == 0
+    }
+
     /// Goes to an effective address by the branch at `from`, out of the region: CFAR is written here, while the page is
     /// the branch's.
     fn branch_to(&mut self, block: u16, from: u16, address: Value, returns: bool, local: Local) {
@@ -239,9 +244,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
         self.b.ins().store(self.env.state, none, self.env.vcpu, BRANCHED);
         let budget = self.b.use_var(self.env.budget);
-        // Where code of this mode most likely stands; elsewhere the engine finds it.
-        let translated = self.env.mode & mode::IR != 0 && self.env.mode & mode::PR == 0;
-        let stub = if translated { number::JUMP_HIGH } else { number::JUMP_LOW };
+        let stub = if self.runs_high() { number::JUMP_HIGH } else { number::JUMP_LOW };
         let f = self.function(STUBS, stub as u32, 2);
         self.b.ins().return_call(f, &[budget, address]);
     }
@@ -296,7 +299,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             if let Some(guess) = self.guesses.get(&(n, stream, store)) {
                 return Some(*guess);
             }
-            let guess = Guess { page: self.b.declare_var(I64), addend: self.b.declare_var(I64) };
+            let number = self.guesses.keys().filter(|(of, ..)| *of == n).count();
+            let guess = (number < GUESSES).then_some(Guess(number))?;
             self.guesses.insert((n, stream, store), guess);
             Some(guess)
         })

@@ -27,7 +27,7 @@ mod state;
 mod system;
 
 use layout::*;
-pub use layout::{BRANCHED, CFAR, CTR, NIA, PAGE, gpr_offset, plain_to_read, plain_to_write};
+pub use layout::{BRANCHED, CFAR, CTR, NIA, PAGE, gpr_offset, guessed_page, plain_to_read, plain_to_write};
 
 /// A 64-bit value, constant as far as the translator knows.
 #[derive(Debug, Clone, Copy)]
@@ -186,17 +186,9 @@ impl At {
     }
 }
 
-/// The page that accesses of a loop went to the last time around, in variables.
+/// The page that accesses of a loop went to the last time around: a place in [`vcpu::translated::Translated::guesses`].
 #[derive(Debug, Clone, Copy)]
-pub struct Guess {
-    /// Its effective address, or [`NO_PAGE`].
-    pub page: Variable,
-    /// Host address minus effective address.
-    pub addend: Variable,
-}
-
-/// No page's effective address, nor one with the low bits that an access that is not aligned leaves.
-pub const NO_PAGE: i64 = 0x800;
+pub struct Guess(pub usize);
 
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
 #[derive(Debug, Clone, Copy)]

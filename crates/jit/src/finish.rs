@@ -4,7 +4,7 @@
 use crate::blob::{Blob, CODE_ALIGN, Link};
 use crate::compile::CompileError;
 use crate::region::{Region, Source};
-use crate::stubs::{FRAME, number, stub_offset};
+use crate::stubs::{self, FRAME, number, stub_offset};
 use cranelift_codegen::ir::UserExternalName;
 
 /// Names of what a region jumps to: another place of the page by its offset, or a stub by its number.
@@ -71,7 +71,7 @@ pub fn finish(
     jumps: &[(usize, UserExternalName)],
 ) -> Result<Blob, CompileError> {
     let (entry, epilogue) = frame_of(&code)?;
-    let mut links = Vec::new();
+    let (mut links, mut lines) = (Vec::new(), Vec::new());
     for (at, name) in jumps {
         let start = at.checked_sub(epilogue.len()).ok_or(CompileError::Form("an epilogue"))?;
         if code.get(start..*at) != Some(&epilogue[..]) {
@@ -79,6 +79,12 @@ pub fn finish(
         }
         let room = &mut code[start..at + 4];
         room.fill(0xCC);
+        if name.namespace == STUBS
+            && let Some(inline) = stubs::inline(name.index as usize)
+        {
+            lines.push((start, inline));
+            continue;
+        }
         if name.namespace == STUBS {
             // jmp [r15 + n]
             room[..3].copy_from_slice(&[0x41, 0xFF, 0xA7]);
@@ -101,6 +107,13 @@ pub fn finish(
         let at = link.rel32 as usize;
         let distance = link.thunk.wrapping_sub(link.rel32 + 4);
         code[at..at + 4].copy_from_slice(&distance.to_le_bytes());
+    }
+    for (at, line) in lines {
+        // jmp
+        let distance = (code.len() - at - 5) as u32;
+        code[at] = 0xE9;
+        code[at + 1..at + 5].copy_from_slice(&distance.to_le_bytes());
+        code.extend_from_slice(line);
     }
     code.resize(code.len().next_multiple_of(CODE_ALIGN), 0xCC);
     Ok(Blob { key: source.key, code, entry, links, spans: region.spans(), instructions: region.instructions })

@@ -25,6 +25,10 @@ pub mod number {
     pub const JUMP_LOW: usize = 16;
     /// Likewise, to quadrant 3.
     pub const JUMP_HIGH: usize = 17;
+    /// As [`JUMP`], most likely to quadrant 0.
+    pub const NEXT_LOW: usize = 18;
+    /// As [`JUMP`], most likely to quadrant 3.
+    pub const NEXT_HIGH: usize = 19;
     /// A jump within the page that leads nowhere yet: its offset in the second argument.
     pub const UNLINKED: usize = 2;
     /// Runs a helper that changes NIA or MSR (operands, then its address), and goes on at NIA.
@@ -237,6 +241,81 @@ jumping!(
     go_on, "mov rsi, [r15 + {nia}]", "mov rcx, rsi\nshr rcx, 63\nmov rcx, [r15 + rcx * 8 + {key}]",
     "inc qword ptr [r15 + {stayed}]\nmov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
 );
+
+/// What stands in a region for a jump to one of these stubs: the common case of it, so that each branch has an indirect
+/// jump of its own, as processors predict them. `$stub` does the rest. `$found` is done before the page changes.
+macro_rules! jumping_inline {
+    ($name:ident, $end:ident, $quadrant:literal, $stub:expr, $found:literal) => {
+        core::arch::global_asm!(
+            concat!(".globl ", stringify!($name), "\n.hidden ", stringify!($name), "\n", stringify!($name), ":"),
+            "mov rdx, [r15 + {pending}]",
+            "mov rax, rsi",
+            "shr rax, 13",
+            "mov rcx, [r15 + {key}]",
+            "xor rax, rsi",
+            "shl rax, 3",
+            "and eax, {mask}",
+            "add rax, [r15 + {table}]",
+            "test rdi, rdi",
+            "js 2f",
+            "cmp dword ptr [rdx], 0",
+            "jne 2f",
+            "cmp rsi, [rax + {ea}]",
+            "jne 2f",
+            "cmp rcx, [rax + {entry_key}]",
+            "jne 2f",
+            $found,
+            "and rsi, -4096",
+            "mov [r15 + {page}], rsi",
+            "jmp qword ptr [rax + {code}]",
+            "2:",
+            "jmp qword ptr [r15 + {stub}]",
+            concat!(".globl ", stringify!($end), "\n.hidden ", stringify!($end), "\n", stringify!($end), ":"),
+            "/* {branched} {cfar} {none} */",
+            key = const KEY + 8 * $quadrant,
+            mask = const (JUMPS - 1) * size_of::<Jump>(),
+            table = const TABLE,
+            ea = const offset_of!(Jump, ea),
+            entry_key = const offset_of!(Jump, key),
+            code = const offset_of!(Jump, code),
+            page = const PAGE,
+            branched = const BRANCHED,
+            cfar = const CFAR,
+            none = const NOT_BRANCHED,
+            pending = const PENDING_OFFSET,
+            stub = const stub_offset($stub),
+        );
+        unsafe extern "C" {
+            static $name: u8;
+            static $end: u8;
+        }
+    };
+}
+jumping_inline!(aileron_jump_low, aileron_jump_low_end, 0, number::JUMP_LOW, "");
+jumping_inline!(aileron_jump_high, aileron_jump_high_end, 1, number::JUMP_HIGH, "");
+jumping_inline!(
+    aileron_next_low, aileron_next_low_end, 0, number::JUMP,
+    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
+);
+jumping_inline!(
+    aileron_next_high, aileron_next_high_end, 1, number::JUMP,
+    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
+);
+
+/// The machine code that stands in a region for a jump to the stub, if there is any. It is position independent.
+pub fn inline(stub: usize) -> Option<&'static [u8]> {
+    // SAFETY: both labels lie in one piece of code, in this order.
+    unsafe {
+        let (start, end) = match stub {
+            number::JUMP_LOW => (&raw const aileron_jump_low, &raw const aileron_jump_low_end),
+            number::JUMP_HIGH => (&raw const aileron_jump_high, &raw const aileron_jump_high_end),
+            number::NEXT_LOW => (&raw const aileron_next_low, &raw const aileron_next_low_end),
+            number::NEXT_HIGH => (&raw const aileron_next_high, &raw const aileron_next_high_end),
+            _ => return None,
+        };
+        Some(core::slice::from_raw_parts(start, end.offset_from_unsigned(start)))
+    }
+}
 
 /// A stub that calls a generated function, which sets NIA, with the operands that the stub got, and goes on there.
 macro_rules! calling {

@@ -42,6 +42,22 @@ pub const COMPARED: u8 = 0x80;
 /// The operands are unsigned.
 pub const COMPARED_UNSIGNED: u8 = 0x40;
 
+/// A page that accesses of a loop go to.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Guess {
+    /// Its effective address, or [`NO_PAGE`].
+    pub page: u64,
+    /// Host address minus effective address.
+    pub addend: u64,
+}
+
+/// No page's effective address, nor one with the low bits that an access that is not aligned leaves.
+pub const NO_PAGE: u64 = 0x800;
+
+/// Places for [`Guess`]es.
+pub const GUESSES: usize = 16;
+
 /// What generated code uses. One fixed layout.
 #[derive(Debug)]
 #[repr(C)]
@@ -63,6 +79,9 @@ pub struct Translated {
     pub access: u32,
     /// Data of an access that is not one piece of RAM.
     pub bounce: [u64; 2],
+    /// Pages that the accesses of the loop that runs went to the last time around. A loop empties its own where it is
+    /// entered.
+    pub guesses: [Guess; GUESSES],
     /// Keys of the jump cache as the vCPU stands, by bit 0 of the effective address: fetch context and mode.
     pub jump_key: [u64; 2],
     /// The jump cache: [`JUMPS`] entries.
@@ -100,6 +119,7 @@ impl Default for Translated {
             ea: 0,
             access: 0,
             bounce: [0; 2],
+            guesses: [Guess { page: NO_PAGE, addend: 0 }; GUESSES],
             jump_key: [0; 2],
             jumps,
             compared: [Compared::default(); 8],

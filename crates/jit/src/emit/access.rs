@@ -5,7 +5,6 @@ use super::*;
 use crate::hooks;
 use crate::stubs::number;
 use core::mem::offset_of;
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     Block, BlockArg, InstBuilder, Value,
     types::{I32, I64},
@@ -14,11 +13,13 @@ use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::Width;
 use vcpu::Vcpu;
 use vcpu::context::mode;
+use vcpu::translated::NO_PAGE;
 
 /// What is looked up in the TLB.
 struct Look {
     first: Value,
-    last: Value,
+    /// What `from` counts from.
+    base: Value,
     /// Displacement of `first` from the base.
     from: i64,
     /// Bytes.
@@ -33,6 +34,11 @@ impl Look {
     fn arguments(&self, addend: Value) -> Vec<BlockArg> {
         vec![BlockArg::Value(addend); if self.whole { 1 } else { 2 }]
     }
+}
+
+/// Where the tag of an entry stands for loads or stores.
+pub(super) const fn tag_at(store: bool) -> usize {
+    if store { offset_of!(TlbEntry, write) } else { offset_of!(TlbEntry, read) }
 }
 
 impl Emit<'_, '_> {
@@ -55,9 +61,8 @@ impl Emit<'_, '_> {
         usize::from(!self.has(mode::PR) && self.has(mode::DR))
     }
 
-    /// The TLB entry that an access to `first` would use, the tag that it has for bytes up to `last` to be there, and the
-    /// tag that it should have.
-    pub(super) fn tlb_entry(&mut self, first: Value, last: Value, store: bool) -> (Value, Value, Value) {
+    /// The TLB entry that an access to `first` would use, and the tag that it should have for bytes up to `last` to be there.
+    pub(super) fn tlb_entry(&mut self, first: Value, last: Value) -> (Value, Value) {
         let q = 8 * self.quadrant() as i32;
         // Read where they are used, as operands of instructions: kept in registers they would cost more.
         let (shift, mask, page) = (self.k(OFFSET_SHIFT.into()), self.k(OFFSET_MASK as i64), self.k(-4096));
@@ -68,72 +73,77 @@ impl Emit<'_, '_> {
         let want = self.b.ins().band(last, page);
         let context = self.load_state(I64, offset_of!(Vcpu, data_context) as i32 + q);
         let want = self.b.ins().bor(want, context);
-        let tag_at = if store { offset_of!(TlbEntry, write) } else { offset_of!(TlbEntry, read) };
-        let tag = self.b.ins().load(I64, self.env.tlb, entry, tag_at as i32);
-        (entry, tag, want)
+        (entry, want)
     }
 
-    /// Looks `first` up in the TLB, for bytes up to `last`. Returns whether they are there, and the addend.
+    /// Reads a field of a TLB entry.
+    pub(super) fn tlb_field(&mut self, entry: Value, at: usize) -> Value {
+        self.b.ins().load(I64, self.env.tlb, entry, at as i32)
+    }
+
+    /// Looks `first` up in the TLB, for bytes up to `last`. Returns what is zero if they are there, and the addend.
     pub(super) fn look_up(&mut self, first: Value, last: Value, store: bool) -> (Value, Value) {
-        let (entry, tag, want) = self.tlb_entry(first, last, store);
-        let hit = self.b.ins().icmp(IntCC::Equal, want, tag);
-        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
-        (hit, addend)
+        let (entry, want) = self.tlb_entry(first, last);
+        let addend = self.tlb_field(entry, offset_of!(TlbEntry, addend));
+        // Read last, the tag is an operand of this; of a comparison with a branch it would not become one.
+        let tag = self.tlb_field(entry, tag_at(store));
+        (self.b.ins().bxor(want, tag), addend)
     }
 
     /// Leaves the line for `wrong` unless an access lies in the page of a guess; then it goes on at `on`.
-    fn guess(&mut self, look: &Look, guess: Guess, on: Block) -> Block {
-        let page = self.b.use_var(guess.page);
-        let addend = self.b.use_var(guess.addend);
+    fn guess(&mut self, look: &Look, Guess(n): Guess, on: Block) -> Block {
         let wrong = self.b.create_block();
         self.b.set_cold_block(wrong);
-        let mask = self.k(-4096);
-        let right = if look.whole {
+        let addend = self.load_state(I64, guessed_addend(n));
+        let page = guessed_page(n);
+        let other = if look.whole {
             // An aligned access: what is not is looked up.
             let mask = self.k(-4096 | (look.span - 1));
             let place = self.b.ins().band(look.first, mask);
-            self.b.ins().icmp(IntCC::Equal, place, page)
+            let page = self.load_state(I64, page);
+            self.b.ins().bxor(place, page)
         } else {
-            let [first, last] = [look.first, look.last].map(|end| {
+            let last = self.last(look);
+            let page = self.load_state(I64, page);
+            let mask = self.k(-4096);
+            let [first, last] = [look.first, last].map(|end| {
                 let place = self.b.ins().band(end, mask);
                 self.b.ins().bxor(place, page)
             });
-            let other = self.b.ins().bor(first, last);
-            let zero = self.k(0);
-            self.b.ins().icmp(IntCC::Equal, other, zero)
+            self.b.ins().bor(first, last)
         };
-        self.b.ins().brif(right, on, &look.arguments(addend), wrong, &[]);
+        self.b.ins().brif(other, wrong, &[], on, &look.arguments(addend));
         self.b.seal_block(wrong);
         wrong
     }
 
     /// Makes what was looked up the guess, if it is there.
-    fn guess_again(&mut self, look: &Look, (hit, addend): (Value, Value), guess: Guess) {
-        let mask = self.k(-4096);
+    fn guess_again(&mut self, look: &Look, (wrong, addend): (Value, Value), Guess(n): Guess) {
+        let (mask, none) = (self.k(-4096), self.k(NO_PAGE as i64));
         let page = self.b.ins().band(look.first, mask);
-        for (variable, new) in [(guess.page, page), (guess.addend, addend)] {
-            let old = self.b.use_var(variable);
-            let v = self.b.ins().select(hit, new, old);
-            self.b.def_var(variable, v);
-        }
+        let page = self.b.ins().select(wrong, none, page);
+        self.store_state(page, guessed_page(n));
+        self.store_state(addend, guessed_addend(n));
     }
 
     /// What is looked up for an access: with the accesses ahead over its base, if there are any.
     fn look(&mut self, ea: Value, base: Value, displacement: i64, size: u32, store: bool) -> Look {
         let size = i64::from(size);
         match self.ahead.take().filter(|_| self.has(mode::SF)) {
-            None => {
-                let last = if size == 1 { ea } else { self.sum(base, displacement + size - 1) };
-                Look { first: ea, last, from: displacement, span: size, store, whole: true }
-            }
+            None => Look { first: ea, base, from: displacement, span: size, store, whole: true },
             Some(ahead) => {
                 // `ahead` counts from the register, which is the base plus this.
                 let register = displacement - ahead.at;
                 let (from, to) = (register + ahead.low, register + ahead.high);
-                let (first, last) = (self.sum(base, from), self.sum(base, to - 1));
-                Look { first, last, from, span: to - from, store: store || ahead.store, whole: false }
+                let first = self.sum(base, from);
+                Look { first, base, from, span: to - from, store: store || ahead.store, whole: false }
             }
         }
+    }
+
+    /// The last byte that is looked up.
+    fn last(&mut self, look: &Look) -> Value {
+        if look.span == 1 { look.first } else { self.sum(look.base, look.from + look.span - 1) }
     }
 
     /// Where an access is made: a host address, and a displacement from it. `data`: what a store stores, for the slow path.
@@ -171,11 +181,12 @@ impl Emit<'_, '_> {
                     self.b.switch_to_block(wrong);
                     constants = Some(self.local.constants.clone());
                 }
-                let (hit, addend) = self.look_up(look.first, look.last, look.store);
+                let last = self.last(&look);
+                let (wrong, addend) = self.look_up(look.first, last, look.store);
                 if let Some(guess) = guess {
-                    self.guess_again(&look, (hit, addend), guess);
+                    self.guess_again(&look, (wrong, addend), guess);
                 }
-                self.b.ins().brif(hit, on, &look.arguments(addend), cold, &[]);
+                self.b.ins().brif(wrong, cold, &[], on, &look.arguments(addend));
                 Some(look)
             }
         };

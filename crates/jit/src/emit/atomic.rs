@@ -1,5 +1,6 @@
 //! Reservations and `dcbz`: in line where the TLB has the page, and as helpers elsewhere.
 
+use super::access::tag_at;
 use super::layout::*;
 use super::*;
 use crate::vector;
@@ -18,14 +19,15 @@ use vcpu::reservation::Reservation;
 impl Emit<'_, '_> {
     /// Where an aligned access would be made in line: its host and real address, and a value that is zero if it may.
     pub(super) fn atomic_place(&mut self, ea: Value, width: Width, store: bool) -> (Value, Value, Value) {
-        let (entry, tag, want) = self.tlb_entry(ea, ea, store);
+        let (entry, want) = self.tlb_entry(ea, ea);
+        let tag = self.tlb_field(entry, tag_at(store));
         let wrong = self.b.ins().bxor(tag, want);
         let low = self.k(i64::from(width.bytes()) - 1);
         let misaligned = self.b.ins().band(ea, low);
         let wrong = self.b.ins().bor(wrong, misaligned);
-        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
+        let addend = self.tlb_field(entry, offset_of!(TlbEntry, addend));
         let host = self.b.ins().iadd(ea, addend);
-        let page = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, real) as i32);
+        let page = self.tlb_field(entry, offset_of!(TlbEntry, real));
         let mask = self.k(0xFFF);
         let offset = self.b.ins().band(ea, mask);
         let real = self.b.ins().bor(page, offset);
@@ -125,9 +127,10 @@ impl Emit<'_, '_> {
     pub(super) fn write_zeros(&mut self, ea: Long, bytes: u64) -> R {
         self.flush();
         let address = self.value(ea);
-        let (entry, tag, want) = self.tlb_entry(address, address, true);
+        let (entry, want) = self.tlb_entry(address, address);
+        let tag = self.tlb_field(entry, tag_at(true));
         let wrong = self.b.ins().bxor(tag, want);
-        let addend = self.b.ins().load(I64, self.env.tlb, entry, offset_of!(TlbEntry, addend) as i32);
+        let addend = self.tlb_field(entry, offset_of!(TlbEntry, addend));
         let helper: (Fallible, _) = (storage_helpers::zero_block, [ea, Long::K(bytes), Long::K(bytes)]);
         self.atomic(wrong, helper, |s| {
             let host = s.b.ins().iadd(address, addend);

@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{
 use sem::XerBit;
 use vcpu::Vcpu;
 use vcpu::spr::PPR_PRI;
-use vcpu::translated::Translated;
+use vcpu::translated::{Guess, Translated};
 pub(super) const fn state(offset: usize) -> i32 {
     (offset_of!(Vcpu, state) + offset) as i32
 }
@@ -38,6 +38,15 @@ pub(super) const ADDEND: i32 = translated(offset_of!(Translated, addend));
 pub(super) const EA: i32 = translated(offset_of!(Translated, ea));
 pub(super) const ACCESS: i32 = translated(offset_of!(Translated, access));
 pub(super) const BOUNCE: i32 = translated(offset_of!(Translated, bounce));
+const GUESSES: usize = offset_of!(Translated, guesses);
+/// Offset of the page of guess `n`.
+pub const fn guessed_page(n: usize) -> i32 {
+    translated(GUESSES + n * size_of::<Guess>() + offset_of!(Guess, page))
+}
+/// Offset of the addend of guess `n`.
+pub(super) const fn guessed_addend(n: usize) -> i32 {
+    translated(GUESSES + n * size_of::<Guess>() + offset_of!(Guess, addend))
+}
 pub(super) const HELPERS: i32 = translated(offset_of!(Translated, helpers));
 pub(super) const COMPARED_AT: usize = offset_of!(Translated, compared);
 pub(super) const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
