@@ -131,7 +131,7 @@ impl Engine {
         self.vcpu.reset();
         self.vcpu.code_events.clear();
         self.interpreter.clear();
-        self.vcpu.translated.forget_jumps();
+        self.vcpu.translated.forget_code();
         if let Some(t) = &self.translation {
             t.clear();
         }

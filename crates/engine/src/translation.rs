@@ -170,9 +170,10 @@ pub(crate) fn act_on_events(translation: Option<&Translation>, v: &mut Vcpu, int
                 if let Some(t) = translation {
                     t.translator.drop_page(&v.memory, page);
                 }
-                v.translated.forget_jumps_into(page);
+                v.translated.forget_code_of(page);
             }
-            CodeEvent::DropAll | CodeEvent::ForgetAll | CodeEvent::ForgetTranslations => v.translated.forget_jumps(),
+            CodeEvent::DropAll | CodeEvent::ForgetTranslations => v.translated.forget_code(),
+            CodeEvent::ForgetAll => v.translated.forget_jumps(),
             CodeEvent::ForgetPage { ea, shift, .. } => v.translated.forget_jumps_of(ea, shift),
         }
     }

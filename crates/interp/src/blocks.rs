@@ -99,6 +99,14 @@ impl Hasher for KeyHasher {
         self.0 ^ self.0 >> 32
     }
 }
+/// Words of a page.
+const WORDS: usize = 1024;
+type Words = [BlockId; WORDS];
+
+fn word(real: u64) -> usize {
+    (real >> 2) as usize & (WORDS - 1)
+}
+
 type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
 /// One entry of the jump cache.
@@ -132,7 +140,8 @@ pub struct Blocks {
     blocks: Vec<Block>,
     pool: Pool,
     free: Vec<BlockId>,
-    by_key: KeyMap<(u64, u32), BlockId>,
+    /// By real page and mode: the block that begins at each word of the page.
+    by_place: KeyMap<(u64, u32), Box<Words>>,
     by_page: KeyMap<u64, Vec<BlockId>>,
     jumps: Box<[Jump]>,
     /// By [`page_class`]: which parts of the jump cache may lead into the real page.
@@ -147,7 +156,7 @@ impl Default for Blocks {
             blocks: Vec::new(),
             pool: Pool::default(),
             free: Vec::new(),
-            by_key: HashMap::default(),
+            by_place: HashMap::default(),
             by_page: HashMap::default(),
             jumps: vec![EMPTY; SLOTS * PAGES].into_boxed_slice(),
             rows: Box::new([0; PAGE_CLASSES]),
@@ -207,14 +216,14 @@ impl Blocks {
 
     /// The block decoded at this real address for this mode.
     pub fn find(&self, real: u64, mode: u32) -> BlockId {
-        self.by_key.get(&(real, mode)).copied().unwrap_or(NONE)
+        self.by_place.get(&(real >> 12, mode)).map_or(NONE, |words| words[word(real)])
     }
 
     /// Adds a block with these operations.
     pub fn insert(&mut self, mut block: Block, operations: &[Operation]) -> BlockId {
         self.decoded += 1;
         block.operations = self.pool.insert(operations);
-        let (key, page) = ((block.real, block.mode), block.real >> 12);
+        let (real, mode, page) = (block.real, block.mode, block.real >> 12);
         let id = match self.free.pop() {
             Some(id) => {
                 self.blocks[id as usize] = block;
@@ -225,7 +234,7 @@ impl Blocks {
                 (self.blocks.len() - 1) as BlockId
             }
         };
-        self.by_key.insert(key, id);
+        self.by_place.entry((page, mode)).or_insert_with(|| Box::new([NONE; WORDS]))[word(real)] = id;
         self.by_page.entry(page).or_default().push(id);
         id
     }
@@ -305,7 +314,7 @@ impl Blocks {
         let Some(ids) = self.by_page.remove(&page) else { return };
         for id in &ids {
             let b = &mut self.blocks[*id as usize];
-            self.by_key.remove(&(b.real, b.mode));
+            self.by_place.remove(&(page, b.mode));
             self.pool.remove(std::mem::take(&mut b.operations));
         }
         let rows = self.rows[page_class(page)];

@@ -109,25 +109,29 @@ impl Interpreter {
         }
     }
 
-    /// The block at NIA, decoded if need be; `None` if the fetch raised an interrupt.
-    fn find(&mut self, v: &mut Vcpu) -> Option<BlockId> {
+    /// The block at NIA, decoded if need be; why not, otherwise. `itself`: even if there is translated code for it.
+    fn find(&mut self, v: &mut Vcpu, itself: bool) -> Result<BlockId, Leave> {
         let ea = v.state.nia;
         let known = self.blocks.jump(v, ea);
         if known != NONE {
-            return Some(known);
+            return Ok(known);
         }
         self.lookups += 1;
-        let real = v.fetch_address(ea).ok()?;
+        let real = v.fetch_address(ea).map_err(|_| Leave::Exit)?;
+        // Sooner found than the block.
+        if !itself && let Some(code) = v.translated.code_at(real, v.mode) {
+            return Err(Leave::Translated { code, page: real >> memory::PAGE_SHIFT });
+        }
         let mut id = self.blocks.find(real, v.mode);
         if id == NONE {
-            let mut block = decode_block(v, ea, real, &mut self.decoded).ok()?;
+            let mut block = decode_block(v, ea, real, &mut self.decoded).map_err(|_| Leave::Exit)?;
             // First it is reported as new, then as hot.
             block.is_new = block.traced.is_none() && self.threshold != 0;
             block.heat = u32::from(block.is_new);
             id = self.blocks.insert(block, &self.decoded);
         }
         self.blocks.remember(v, ea, id);
-        Some(id)
+        Ok(id)
     }
 
     /// Runs guest code from NIA until something else has to be done. `itself`: the first block is run here even if there is
@@ -150,7 +154,10 @@ impl Interpreter {
             // The instruction that wanted to run alone is here, or something came in between.
             let mut alone = v.alone_at == v.state.nia;
             v.alone_at = if alone { v.alone_at } else { NOT_ALONE };
-            let Some(mut id) = self.find(v) else { return Leave::Exit };
+            let mut id = match self.find(v, itself || alone) {
+                Ok(id) => id,
+                Err(leave) => return leave,
+            };
             loop {
                 let block = self.blocks.get_mut(id);
                 if !itself && !alone {
@@ -231,7 +238,10 @@ impl Interpreter {
                         continue;
                     }
                     let from = v.cursor.ea;
-                    let Some(next) = self.find(v) else { return Leave::Exit };
+                    let next = match self.find(v, false) {
+                        Ok(id) => id,
+                        Err(leave) => return leave,
+                    };
                     // Within a page the translation that holds for one block holds for the other.
                     if from >> 12 == v.state.nia >> 12 && traced.is_none() {
                         self.blocks.operation_mut(id, last).extra = next + 1;

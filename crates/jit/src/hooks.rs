@@ -34,9 +34,9 @@ pub extern "C" fn slow(v: &mut Vcpu) -> bool {
     true
 }
 
-/// The way from `ea` that the jump cache holds for another process, if it holds for this one too; 0 if not.
-pub extern "C" fn adopt(v: &mut Vcpu, ea: u64) -> u64 {
-    v.adopt_jump(ea).unwrap_or(0)
+/// The code for the instruction at `ea`, which the jump cache does not know the way to; 0: the engine has to find it.
+pub extern "C" fn find_way(v: &mut Vcpu, ea: u64) -> u64 {
+    v.find_way(ea).unwrap_or(0)
 }
 
 /// Makes the condition register canonical.

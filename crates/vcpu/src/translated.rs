@@ -1,6 +1,6 @@
 //! What generated code alone uses of a vCPU: see `docs/jit.md` for who reads and writes what.
 
-use crate::Vcpu;
+use crate::{Exit, Vcpu};
 
 /// Entries of the jump cache, a power of two.
 pub const JUMPS: usize = 32768;
@@ -18,6 +18,19 @@ pub struct Jump {
     /// Real page number that it was made from.
     pub page: u64,
 }
+
+/// Generated code by where it stands in storage, whoever runs it at whichever address.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Real address; odd (no instruction's) if the entry is empty.
+    real: u64,
+    /// [`crate::context::mode`].
+    mode: u32,
+    /// Host address of the code.
+    code: u64,
+}
+
+const NO_PLACE: Place = Place { real: 1, mode: 0, code: 0 };
 
 /// CFAR stands in the state.
 pub const NOT_BRANCHED: i32 = -1;
@@ -88,6 +101,8 @@ pub struct Translated {
     pub jumps: Box<[Jump]>,
     /// Where it stands.
     pub jump_table: *const Jump,
+    /// Code that was entered, by [`jump_index`] of its real address.
+    places: Box<[Place]>,
     /// By [`page_class`]: which runs of 1024 entries of the jump cache may lead into the real page.
     runs: Box<[u32; PAGE_CLASSES]>,
     /// Interrupts taken within generated code.
@@ -108,6 +123,7 @@ impl Default for Translated {
         let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         Translated {
             jump_table: jumps.as_ptr(),
+            places: vec![NO_PLACE; JUMPS].into_boxed_slice(),
             runs: Box::new([0; PAGE_CLASSES]),
             interrupts: 0,
             stayed: 0,
@@ -140,7 +156,7 @@ fn page_class(page: u64) -> usize {
 const RUN: usize = 1024;
 const _: () = assert!(JUMPS / RUN <= u32::BITS as usize);
 
-/// Index of an effective address in the jump cache. All addresses of a page share one aligned run of 1024 entries.
+/// Index of an effective address in the jump cache, and of a real one among the places. All addresses of a page share one aligned run of 1024 entries.
 #[inline(always)]
 pub fn jump_index(ea: u64) -> usize {
     ((ea ^ ea >> 13) >> 2) as usize & (JUMPS - 1)
@@ -151,6 +167,12 @@ impl Translated {
     pub fn forget_jumps(&mut self) {
         self.jumps.fill(NO_JUMP);
         self.runs.fill(0);
+    }
+
+    /// Forgets all generated code.
+    pub fn forget_code(&mut self) {
+        self.forget_jumps();
+        self.places.fill(NO_PLACE);
     }
 
     /// Forgets the ways into generated code within an effective page of `1 << shift` bytes.
@@ -166,8 +188,10 @@ impl Translated {
         }
     }
 
-    /// Forgets the ways into code that was made from a real page.
-    pub fn forget_jumps_into(&mut self, page: u64) {
+    /// Forgets the code that was made from a real page, and the ways into it.
+    pub fn forget_code_of(&mut self, page: u64) {
+        let run = jump_index(page << 12) / RUN * RUN;
+        self.places[run..run + RUN].iter_mut().filter(|p| p.real >> 12 == page).for_each(|p| *p = NO_PLACE);
         let runs = self.runs[page_class(page)];
         for (n, run) in self.jumps.chunks_exact_mut(RUN).enumerate() {
             if runs & 1 << n != 0 {
@@ -180,24 +204,37 @@ impl Translated {
     pub fn remember_jump(&mut self, ea: u64, code: u64, page: u64) {
         let index = jump_index(ea);
         self.runs[page_class(page)] |= 1 << (index / RUN);
-        self.jumps[index] = Jump { ea, key: self.jump_key[(ea >> 63) as usize], code, page };
+        let key = self.jump_key[(ea >> 63) as usize];
+        self.jumps[index] = Jump { ea, key, code, page };
+        let real = page << 12 | ea & 0xFFF;
+        self.places[jump_index(real)] = Place { real, mode: key as u32, code };
+    }
+
+    /// The code for the instruction at a real address in this mode, if it was entered lately.
+    #[inline]
+    pub fn code_at(&self, real: u64, mode: u32) -> Option<u64> {
+        let place = &self.places[jump_index(real)];
+        (place.real == real && place.mode == mode).then_some(place.code)
     }
 }
 
 impl Vcpu {
-    /// The way from `ea` that the jump cache holds for another process, if it holds for this one as well: programs and
-    /// libraries are at the same place in many. Only what the TLB has of fetches is asked. The way is then this one's.
-    pub fn adopt_jump(&mut self, ea: u64) -> Option<u64> {
+    /// The code for the instruction at `ea`, if the jump cache does not know the way, but the code was entered lately:
+    /// elsewhere, or by another process. The way is then known.
+    pub fn find_way(&mut self, ea: u64) -> Option<u64> {
         let quadrant = (ea >> 63) as usize;
-        let (key, context) = (self.translated.jump_key[quadrant], self.fetch_context[quadrant]);
-        let jump = &mut self.translated.jumps[jump_index(ea)];
+        let Ok(real) = self.fetch_address(ea) else {
+            // The engine comes here again, and takes the interrupt.
+            self.exit = Exit::Next;
+            return None;
+        };
+        if !self.code_events.is_empty() {
+            return None;
+        }
         // The mode is the low half of a key.
-        let alike = jump.ea == ea && jump.key as u32 == key as u32;
-        let real = self.tlb.fetch(ea, context).filter(|_| alike)?;
-        (real >> memory::PAGE_SHIFT == jump.page).then(|| {
-            jump.key = key;
-            jump.code
-        })
+        let code = self.translated.code_at(real, self.translated.jump_key[quadrant] as u32)?;
+        self.translated.remember_jump(ea, code, real >> memory::PAGE_SHIFT);
+        Some(code)
     }
 
     /// CFAR.
@@ -264,7 +301,7 @@ mod tests {
         }
         t.remember_jump(0x5008, 8, 7 + PAGE_CLASSES as u64 - 1);
         t.remember_jump(0x500C, 9, 6);
-        t.forget_jumps_into(7);
+        t.forget_code_of(7);
         assert!(t.jumps.iter().all(|j| j.page != 7));
         assert_eq!(t.jumps.iter().filter(|j| j.ea != NO_JUMP.ea).count(), 2);
     }

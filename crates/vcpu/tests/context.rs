@@ -210,11 +210,11 @@ fn processes_share_ways_into_the_same_code() {
     }
     let adopted = |v: &mut Vcpu, pid| {
         v.set_pid(pid);
-        (v.adopt_jump(program), v.adopt_jump(other))
+        (v.find_way(program), v.find_way(other))
     };
     assert_eq!(adopted(&mut v, 8), (Some(0x1234), None), "of the second page the TLB knows nothing");
     assert_eq!(adopted(&mut v, 9), (None, None), "another program");
     assert_eq!(adopted(&mut v, 7).0, Some(0x1234));
     v.set_msr(msr::SF | msr::IR | msr::DR | msr::PR | msr::LE);
-    assert_eq!(v.adopt_jump(program), None, "other code in another mode");
+    assert_eq!(v.find_way(program), None, "other code in another mode");
 }
