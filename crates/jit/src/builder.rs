@@ -159,8 +159,10 @@ impl<'a, 'f> Builder<'a, 'f> {
             }
             if let Some((n, _)) = self.loops.innermost_of(to) {
                 let none = self.b.ins().iconst(I64, NO_PAGE as i64);
-                for (_, Guess(at)) in self.guesses.iter().filter(|((of, ..), _)| *of == n) {
-                    self.b.ins().store(self.env.state, none, self.env.vcpu, guessed_page(*at));
+                for (_, guess) in self.guesses.iter().filter(|((of, ..), _)| *of == n) {
+                    if let Guess::Loop(at) = guess {
+                        self.b.ins().store(self.env.state, none, self.env.vcpu, guessed_page(*at));
+                    }
                 }
             }
             self.b.ins().jump(self.blocks[&to], &[]);
@@ -293,6 +295,10 @@ impl<'a, 'f> Builder<'a, 'f> {
 
     /// The pages that the loads and stores of an instruction go to again and again.
     fn guesses_of(&mut self, block: u16, place: &Place) -> [Option<Guess>; 2] {
+        let privileged = self.env.mode & mode::PR == 0;
+        if self.env.mode & mode::DR != 0 && stream(place).is_some_and(|s| s.is_anchored(privileged)) {
+            return [Some(Guess::Anchor); 2];
+        }
         let Some((n, l)) = self.loops.innermost_of(block) else { return [None; 2] };
         let Some(stream) = stream(place).filter(|s| l.streams.contains(s)) else { return [None; 2] };
         [false, true].map(|store| {
@@ -300,7 +306,7 @@ impl<'a, 'f> Builder<'a, 'f> {
                 return Some(*guess);
             }
             let number = self.guesses.keys().filter(|(of, ..)| *of == n).count();
-            let guess = (number < GUESSES).then_some(Guess(number))?;
+            let guess = (number < GUESSES).then_some(Guess::Loop(number))?;
             self.guesses.insert((n, stream, store), guess);
             Some(guess)
         })

@@ -186,9 +186,14 @@ impl At {
     }
 }
 
-/// The page that accesses of a loop went to the last time around: a place in [`vcpu::translated::Translated::guesses`].
+/// Where an access most likely goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Guess(pub usize);
+pub enum Guess {
+    /// To the page of the last time around its loop: a place in [`vcpu::translated::Translated::guesses`].
+    Loop(usize),
+    /// To the page at hand: see [`memory::tlb::Anchor`].
+    Anchor,
+}
 
 /// What accesses over one register lie ahead: found by looking at the instructions that follow.
 #[derive(Debug, Clone, Copy)]
@@ -249,7 +254,7 @@ pub struct Emit<'a, 'f> {
     pub kept: Registers,
     /// In an innermost loop: what it writes stays out of the state until something looks at that, or the loop is left.
     pub defers: bool,
-    /// The pages to which the instruction's loads and stores went the last time around.
+    /// Where the instruction's loads and stores most likely go.
     pub guesses: [Option<Guess>; 2],
     /// The instruction branches.
     pub jump: Option<Jump>,

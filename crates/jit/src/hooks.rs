@@ -14,11 +14,16 @@ pub const GO_ON: u32 = 1;
 const STOPPED: u32 = 2;
 
 /// How an access is described in one number: size in bytes, store, offset of the instruction in its page, and how many
-/// instructions of its block were counted but are not retired, itself included.
-pub const fn access(size: u32, store: bool, offset: u16, ahead: u32) -> u32 {
-    assert!(size < 1 << 7 && offset < 1 << 12 && ahead < 1 << 12, "no region has such an access");
-    size | (store as u32) << 7 | (offset as u32) << 8 | ahead << 20
+/// instructions of its block were counted but are not retired, itself included. `anchor`: its page is to be at hand
+/// ([`memory::tlb::Anchor`]) for the next one of the kind.
+pub const fn access(size: u32, store: bool, offset: u16, ahead: u32, anchor: bool) -> u32 {
+    assert!(size < 1 << 7 && offset < 1 << 12 && offset & 3 == 0 && ahead < 1 << 12, "no region has such an access");
+    let anchor = if anchor { ANCHOR } else { 0 };
+    size | (store as u32) << 7 | anchor | (offset as u32) << 8 | ahead << 20
 }
+
+/// The bit of an access that says that its page is to be at hand: below the offset of an instruction.
+pub const ANCHOR: u32 = 1 << 8;
 
 /// The memory access beside the TLB that [`vcpu::translated::Translated`] describes, of the data in `bounce` if it is a
 /// store. Settles where it is to be made: in RAM, or in a place that holds the data (or takes what was stored already).
@@ -26,7 +31,7 @@ pub const fn access(size: u32, store: bool, offset: u16, ahead: u32) -> u32 {
 pub extern "C" fn slow(v: &mut Vcpu) -> bool {
     let (ea, access) = (v.translated.ea, v.translated.access);
     let (size, store) = (access & 0x7F, access >> 7 & 1 != 0);
-    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFF);
+    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFC);
     v.ahead = i64::from(access >> 20);
     let Ok(host) = v.slow_access(ea, size, store) else { return false };
     v.ahead = 0;

@@ -44,7 +44,18 @@ pub struct Stream {
 /// No register.
 const NO_REGISTER: u8 = 32;
 
+/// The register whose accesses mostly stay in one page for long: in problem state the stack pointer, in privileged state where
+/// Linux has what belongs to the processor. A kernel's stack is used deeper and shallower by turns.
+const fn anchored_register(privileged: bool) -> u8 {
+    if privileged { 13 } else { 1 }
+}
+
 impl Stream {
+    /// Whether the access goes by the register that has a page at hand ([`memory::tlb::Anchor`]).
+    pub fn is_anchored(self, privileged: bool) -> bool {
+        self.ra == anchored_register(privileged) && self.rb == NO_REGISTER
+    }
+
     fn registers(self) -> u32 {
         [self.ra, self.rb].into_iter().filter(|r| *r != NO_REGISTER).fold(0, |set, r| set | 1 << r)
     }

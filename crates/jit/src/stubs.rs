@@ -8,7 +8,7 @@
 use crate::deliver::Deliver;
 use crate::hooks;
 use core::mem::offset_of;
-use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
+use memory::tlb::{ANCHOR_LIMITS, Anchor, OFFSET_MASK, OFFSET_SHIFT, Tlb, TlbEntry};
 use vcpu::translated::{JUMPS, Jump, NOT_BRANCHED, Translated};
 use vcpu::{PENDING_OFFSET, Vcpu};
 
@@ -293,11 +293,17 @@ macro_rules! jumping_inline {
 jumping_inline!(aileron_jump_low, aileron_jump_low_end, 0, number::JUMP_LOW, "");
 jumping_inline!(aileron_jump_high, aileron_jump_high_end, 1, number::JUMP_HIGH, "");
 jumping_inline!(
-    aileron_next_low, aileron_next_low_end, 0, number::JUMP,
+    aileron_next_low,
+    aileron_next_low_end,
+    0,
+    number::JUMP,
     "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
 );
 jumping_inline!(
-    aileron_next_high, aileron_next_high_end, 1, number::JUMP,
+    aileron_next_high,
+    aileron_next_high_end,
+    1,
+    number::JUMP,
     "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
 );
 
@@ -437,7 +443,8 @@ macro_rules! keeping_general {
 }
 
 /// An access that generated code did not find in the TLB: it may be there all the same, since accesses over one base are
-/// looked up together, and then do not all lie in one page.
+/// looked up together, and then do not all lie in one page. And accesses by an anchor look nowhere else: the page becomes
+/// the anchor if it may be read and written.
 #[unsafe(naked)]
 unsafe extern "C" fn slow() {
     core::arch::naked_asm!(
@@ -460,10 +467,31 @@ unsafe extern "C" fn slow() {
         "2:",
         "cmp rcx, [rdx + rax * 8 + {read}]",
         "mov rax, [rdx + {addend}]",
-        "pop rdx",
-        "pop rcx",
         "jne 4f",
         "mov [r15 + {result}], rax",
+        "test dword ptr [r15 + {access}], {anchored}",
+        "jz 5f",
+        "cmp rcx, [rdx + {read}]",
+        "jne 5f",
+        "cmp rcx, [rdx + {write}]",
+        "jne 5f",
+        "mov rdx, [r15 + {ea}]",
+        "mov ecx, {anchor_bytes}",
+        "test rdx, rdx",
+        "js 6f",
+        "test word ptr [r15 + {msr}], {pr}",
+        "jz 5f",
+        "xor ecx, ecx",
+        "6:",
+        "and rdx, -4096",
+        "mov [r15 + rcx + {anchors}], rdx",
+        "mov [r15 + rcx + {anchors} + 8], rax",
+        "mov qword ptr [r15 + rcx + {anchors} + 16], {limit_0}",
+        "mov qword ptr [r15 + rcx + {anchors} + 24], {limit_1}",
+        "mov qword ptr [r15 + rcx + {anchors} + 32], {limit_2}",
+        "5:",
+        "pop rdx",
+        "pop rcx",
         "pop rax",
         "ret",
         "3:",
@@ -473,6 +501,8 @@ unsafe extern "C" fn slow() {
         "add rdx, [r15 + {entries} + 8]",
         "jmp 2b",
         "4:",
+        "pop rdx",
+        "pop rcx",
         "pop rax",
         "jmp {missed}",
         ea = const TRANSLATED + offset_of!(Translated, ea),
@@ -482,13 +512,24 @@ unsafe extern "C" fn slow() {
         entries = const offset_of!(Vcpu, data_entries),
         context = const offset_of!(Vcpu, data_context),
         read = const offset_of!(TlbEntry, read),
+        write = const offset_of!(TlbEntry, write),
+        anchored = const hooks::ANCHOR,
+        anchor_bytes = const size_of::<Anchor>(),
+        anchors = const offset_of!(Vcpu, tlb) + offset_of!(Tlb, anchors),
+        limit_0 = const ANCHOR_LIMITS[0],
+        limit_1 = const ANCHOR_LIMITS[1],
+        limit_2 = const ANCHOR_LIMITS[2],
+        msr = const offset_of!(Vcpu, state) + offset_of!(cpu::State, msr),
+        pr = const cpu::bits::msr::PR,
         addend = const offset_of!(TlbEntry, addend),
         result = const TRANSLATED + offset_of!(Translated, addend),
         missed = sym missed,
     )
 }
 const _: () = assert!(offset_of!(TlbEntry, write) == offset_of!(TlbEntry, read) + 8);
-const _: () = assert!(hooks::access(0x7F, true, 0, 0) == 0xFF);
+const _: () = assert!(hooks::access(0x7F, true, 0, 0, false) == 0xFF);
+const _: () =
+    assert!(offset_of!(Anchor, page) == 0 && offset_of!(Anchor, addend) == 8 && offset_of!(Anchor, limits) == 16);
 
 keeping_general!(missed, slow, "test al, al\njz {stopped}");
 keeping_general!(settle, settle, "");

@@ -70,6 +70,28 @@ pub struct FetchEntry {
 
 const EMPTY: TlbEntry = TlbEntry { read: INVALID, write: INVALID, addend: 0, real: 0 };
 
+/// Longest runs of bytes that are looked for in a page that is at hand: for each there is a limit of its own.
+pub const ANCHOR_SPANS: [u64; 3] = [32, 128, 512];
+
+/// First offset in a page at which a run of [`ANCHOR_SPANS`] does not lie in it.
+pub const ANCHOR_LIMITS: [u64; 3] = [4097 - ANCHOR_SPANS[0], 4097 - ANCHOR_SPANS[1], 4097 - ANCHOR_SPANS[2]];
+
+/// A page at hand for accesses by one register, the stack pointer for example: it may be read and written in the context
+/// that its half of the addresses has. `repr(C)`: generated code reads and fills it.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Anchor {
+    /// Effective address.
+    pub page: u64,
+    /// Host address = EA + this, wrapping.
+    pub addend: u64,
+    /// [`ANCHOR_LIMITS`], or zeros if there is none.
+    pub limits: [u64; 3],
+}
+
+/// Places for [`Anchor`]s: of quadrant 0 in problem state, and of quadrant 3 in privileged state.
+pub const ANCHORS: usize = 2;
+
 /// Counters for `--stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TlbStats {
@@ -91,6 +113,9 @@ pub struct Tlb {
     /// Where virtual segments (id, log2 of size) are: context base and first effective address.
     segments: HashMap<(u64, u32), Vec<(u64, u64)>>,
     next_base: u64,
+    /// Pages at hand. Whatever takes an entry away, or changes what contexts the vCPU is in otherwise than by MSR, empties
+    /// them.
+    pub anchors: [Anchor; ANCHORS],
     /// Counters.
     pub stats: TlbStats,
 }
@@ -157,6 +182,7 @@ impl Default for Tlb {
             spaces: HashMap::new(),
             segments: HashMap::new(),
             next_base: FIRST_BASE,
+            anchors: [Anchor::default(); ANCHORS],
             stats: TlbStats::default(),
         }
     }
@@ -260,8 +286,14 @@ impl Tlb {
             FetchEntry { tag: ea & !PAGE_OFFSET | context, real: real & !PAGE_OFFSET };
     }
 
+    /// No page is at hand any more.
+    pub fn forget_anchors(&mut self) {
+        self.anchors = [Anchor::default(); ANCHORS];
+    }
+
     /// Empties both TLBs and forgets all context ids.
     pub fn flush_all(&mut self) {
+        self.forget_anchors();
         self.data.fill(EMPTY);
         self.fetch.fill(FetchEntry { tag: INVALID, real: 0 });
         self.bases.clear();
@@ -273,6 +305,7 @@ impl Tlb {
     /// Carries out an invalidation. True if context ids changed: the caller asks again for every id
     /// that it holds.
     pub fn invalidate(&mut self, what: Invalidation) -> bool {
+        self.forget_anchors();
         match what {
             Invalidation::All => {
                 self.stats.processes += 1;
@@ -331,6 +364,7 @@ impl Tlb {
 
     /// Withdraws write access to a real page, which from now on holds decoded code.
     pub fn withdraw_writes(&mut self, page: u64) {
+        self.forget_anchors();
         let real = page << PAGE_SHIFT;
         self.data.iter_mut().filter(|e| e.real == real).for_each(|e| e.write = INVALID);
     }
@@ -426,6 +460,25 @@ mod tests {
         assert_eq!(tlb.places_of(&page).count(), 2, "they are known still");
         tlb.flush_all();
         assert_eq!(tlb.places_of(&page).count(), 0);
+    }
+
+    #[test]
+    fn no_page_is_at_hand_behind_whatever_takes_entries_away() {
+        let anchor = Anchor { page: 0x1000, addend: 7, limits: ANCHOR_LIMITS };
+        let page = VirtualPage { segment: 7, segment_shift: 28, offset: 0x3000, shift: 12 };
+        let forgets: [&dyn Fn(&mut Tlb); 6] = [
+            &|t| t.flush_all(),
+            &|t| t.withdraw_writes(9),
+            &|t| drop(t.invalidate(Invalidation::All)),
+            &|t| drop(t.invalidate(Invalidation::Process { pid: 3 })),
+            &|t| drop(t.invalidate(Invalidation::Page { pid: 3, ea: 0x1000, shift: 12 })),
+            &|t| drop(t.invalidate(Invalidation::Virtual(page))),
+        ];
+        for forget in forgets {
+            let mut tlb = Tlb { anchors: [anchor; ANCHORS], ..Tlb::default() };
+            forget(&mut tlb);
+            assert!(tlb.anchors.iter().all(|a| a.limits == [0; 3]));
+        }
     }
 
     #[test]

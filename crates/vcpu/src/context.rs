@@ -224,7 +224,7 @@ impl Vcpu {
     /// Brings everything in line with AMR or IAMR, which were written.
     pub fn keys_changed(&mut self) {
         if self.hashes() {
-            self.bases = [UNRESOLVED; 2];
+            self.set_bases([UNRESOLVED; 2]);
         }
         self.refresh_context();
     }
@@ -232,7 +232,7 @@ impl Vcpu {
     /// Brings everything in line with the SLB, in which an entry for addresses whose bit 0 is `half` changed.
     pub fn segments_changed(&mut self, half: usize) {
         if self.hashes() && self.bases[half] != UNRESOLVED {
-            self.bases[half] = UNRESOLVED;
+            self.set_base(half, UNRESOLVED);
             self.refresh_context();
         }
     }
@@ -251,10 +251,10 @@ impl Vcpu {
         let space = Space::of(&self.state, half);
         let (base, restarted) = self.tlb.space(&space, self.spaces[half].as_ref());
         if restarted {
-            self.bases = [UNRESOLVED; 2];
+            self.set_bases([UNRESOLVED; 2]);
             self.forget_jumps();
         }
-        self.bases[half] = base;
+        self.set_base(half, base);
         self.spaces[half] = Some(space);
         self.refresh_context();
     }
@@ -262,7 +262,7 @@ impl Vcpu {
     /// Asks the TLB again for the context ids of the current process and of process 0.
     pub fn reload_bases(&mut self) {
         if self.hashes() {
-            self.bases = [UNRESOLVED; 2];
+            self.set_bases([UNRESOLVED; 2]);
             return self.refresh_context();
         }
         let pid = self.state.spr.pid;
@@ -270,11 +270,23 @@ impl Vcpu {
         let (own, restarted) = self.tlb.base(pid);
         // Ids that started over while asking for the second invalidate the first.
         let zero = if restarted { self.tlb.base(0).0 } else { zero };
-        self.bases = [own, zero];
+        self.set_bases([own, zero]);
         self.refresh_context();
         if restarted {
             self.forget_jumps();
         }
+    }
+
+    /// The contexts are others from now on: no page of theirs is at hand.
+    fn set_bases(&mut self, bases: [u64; 2]) {
+        self.bases = bases;
+        self.tlb.forget_anchors();
+    }
+
+    fn set_base(&mut self, half: usize, base: u64) {
+        let mut bases = self.bases;
+        bases[half] = base;
+        self.set_bases(bases);
     }
 
     /// Context ids started over: look-ups under them are others' from now on.

@@ -193,7 +193,7 @@ fn what_set_msr_costs() {
     }
 }
 
-/// Two processes run one program: what one found of it is the other's too, where the TLB says that it is the same code.
+/// Two processes run one program: what one found of it is the other's too, where it is the same code.
 #[test]
 fn processes_share_ways_into_the_same_code() {
     let mut v = vcpu();
@@ -205,16 +205,17 @@ fn processes_share_ways_into_the_same_code() {
         v.tlb.fill_fetch(program, context, real);
         if pid == 7 {
             v.translated.remember_jump(program, 0x1234, 5);
-            v.translated.remember_jump(other, 0x5678, 5);
+            v.translated.remember_jump(other, 0x5678, 7);
         }
     }
-    let adopted = |v: &mut Vcpu, pid| {
+    v.code_events.clear();
+    let found = |v: &mut Vcpu, pid| {
         v.set_pid(pid);
         (v.find_way(program), v.find_way(other))
     };
-    assert_eq!(adopted(&mut v, 8), (Some(0x1234), None), "of the second page the TLB knows nothing");
-    assert_eq!(adopted(&mut v, 9), (None, None), "another program");
-    assert_eq!(adopted(&mut v, 7).0, Some(0x1234));
+    assert_eq!(found(&mut v, 8), (Some(0x1234), None), "of the second page the TLB knows nothing");
+    assert_eq!(found(&mut v, 9), (None, None), "another program");
+    assert_eq!(found(&mut v, 7).0, Some(0x1234));
     v.set_msr(msr::SF | msr::IR | msr::DR | msr::PR | msr::LE);
     assert_eq!(v.find_way(program), None, "other code in another mode");
 }

@@ -5,11 +5,12 @@ use super::*;
 use crate::hooks;
 use crate::stubs::number;
 use core::mem::offset_of;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     Block, BlockArg, InstBuilder, Value,
     types::{I32, I64},
 };
-use memory::tlb::{OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
+use memory::tlb::{ANCHOR_SPANS, Anchor, OFFSET_MASK, OFFSET_SHIFT, TlbEntry};
 use sem::Width;
 use vcpu::Vcpu;
 use vcpu::context::mode;
@@ -46,7 +47,8 @@ impl Emit<'_, '_> {
     pub(super) fn slow_call(&mut self, ea: Value, size: u32, store: bool) -> Value {
         // In memory, not in registers of the call: those would be kept free for it in the line too.
         self.store_state(ea, EA);
-        let access = hooks::access(size, store, self.at.offset, self.at.ahead);
+        let anchor = matches!(self.guesses[usize::from(store)], Some(Guess::Anchor));
+        let access = hooks::access(size, store, self.at.offset, self.at.ahead, anchor);
         let access = self.b.ins().iconst(I32, i64::from(access));
         self.store_state(access, ACCESS);
         let budget = self.b.use_var(self.env.budget);
@@ -91,7 +93,7 @@ impl Emit<'_, '_> {
     }
 
     /// Leaves the line for `wrong` unless an access lies in the page of a guess; then it goes on at `on`.
-    fn guess(&mut self, look: &Look, Guess(n): Guess, on: Block) -> Block {
+    fn guess(&mut self, look: &Look, n: usize, on: Block) -> Block {
         let wrong = self.b.create_block();
         self.b.set_cold_block(wrong);
         let addend = self.load_state(I64, guessed_addend(n));
@@ -118,12 +120,23 @@ impl Emit<'_, '_> {
     }
 
     /// Makes what was looked up the guess, if it is there.
-    fn guess_again(&mut self, look: &Look, (wrong, addend): (Value, Value), Guess(n): Guess) {
+    fn guess_again(&mut self, look: &Look, (wrong, addend): (Value, Value), n: usize) {
         let (mask, none) = (self.k(-4096), self.k(NO_PAGE as i64));
         let page = self.b.ins().band(look.first, mask);
         let page = self.b.ins().select(wrong, none, page);
         self.store_state(page, guessed_page(n));
         self.store_state(addend, guessed_addend(n));
+    }
+
+    /// Whether what is looked up lies in the page at hand, and the addend.
+    fn at_anchor(&mut self, look: &Look) -> (Value, Value) {
+        let at = anchor(!self.has(mode::PR));
+        let class = ANCHOR_SPANS.iter().position(|span| look.span <= *span as i64).unwrap_or(ANCHOR_SPANS.len() - 1);
+        let addend = self.load_state(I64, at + offset_of!(Anchor, addend) as i32);
+        let page = self.load_state(I64, at + offset_of!(Anchor, page) as i32);
+        let offset = self.b.ins().isub(look.first, page);
+        let limit = self.load_state(I64, at + (offset_of!(Anchor, limits) + 8 * class) as i32);
+        (self.b.ins().icmp(IntCC::UnsignedLessThan, offset, limit), addend)
     }
 
     /// What is looked up for an access: with the accesses ahead over its base, if there are any.
@@ -175,18 +188,26 @@ impl Emit<'_, '_> {
                     let (low, high) = (look.from, look.from + look.span);
                     self.local.pages.push(Page { base, low, high, store: look.store, addend });
                 }
-                let guess = self.guesses[usize::from(look.store)];
-                if let Some(guess) = guess {
-                    let wrong = self.guess(&look, guess, on);
-                    self.b.switch_to_block(wrong);
-                    constants = Some(self.local.constants.clone());
+                match self.guesses[usize::from(look.store)] {
+                    Some(Guess::Anchor) if look.span <= ANCHOR_SPANS[2] as i64 => {
+                        let (hit, addend) = self.at_anchor(&look);
+                        self.b.ins().brif(hit, on, &look.arguments(addend), cold, &[]);
+                    }
+                    guess => {
+                        let guess = if let Some(Guess::Loop(n)) = guess { Some(n) } else { None };
+                        if let Some(n) = guess {
+                            let wrong = self.guess(&look, n, on);
+                            self.b.switch_to_block(wrong);
+                            constants = Some(self.local.constants.clone());
+                        }
+                        let last = self.last(&look);
+                        let (wrong, addend) = self.look_up(look.first, last, look.store);
+                        if let Some(n) = guess {
+                            self.guess_again(&look, (wrong, addend), n);
+                        }
+                        self.b.ins().brif(wrong, cold, &[], on, &look.arguments(addend));
+                    }
                 }
-                let last = self.last(&look);
-                let (wrong, addend) = self.look_up(look.first, last, look.store);
-                if let Some(guess) = guess {
-                    self.guess_again(&look, (wrong, addend), guess);
-                }
-                self.b.ins().brif(wrong, cold, &[], on, &look.arguments(addend));
                 Some(look)
             }
         };

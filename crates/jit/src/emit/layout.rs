@@ -7,6 +7,7 @@ use cranelift_codegen::ir::{
     Type,
     types::{I32, I64},
 };
+use memory::tlb::{Anchor, Tlb};
 use sem::XerBit;
 use vcpu::Vcpu;
 use vcpu::spr::PPR_PRI;
@@ -46,6 +47,10 @@ pub const fn guessed_page(n: usize) -> i32 {
 /// Offset of the addend of guess `n`.
 pub(super) const fn guessed_addend(n: usize) -> i32 {
     translated(GUESSES + n * size_of::<Guess>() + offset_of!(Guess, addend))
+}
+/// Offset of the page at hand, in problem state or above.
+pub(super) const fn anchor(privileged: bool) -> i32 {
+    (offset_of!(Vcpu, tlb) + offset_of!(Tlb, anchors) + privileged as usize * size_of::<Anchor>()) as i32
 }
 pub(super) const HELPERS: i32 = translated(offset_of!(Translated, helpers));
 pub(super) const COMPARED_AT: usize = offset_of!(Translated, compared);
