@@ -466,15 +466,15 @@ mod tests {
     fn no_page_is_at_hand_behind_whatever_takes_entries_away() {
         let anchor = Anchor { page: 0x1000, addend: 7, limits: ANCHOR_LIMITS };
         let page = VirtualPage { segment: 7, segment_shift: 28, offset: 0x3000, shift: 12 };
-        let forgets: [&dyn Fn(&mut Tlb); 6] = [
-            &|t| t.flush_all(),
-            &|t| t.withdraw_writes(9),
-            &|t| drop(t.invalidate(Invalidation::All)),
-            &|t| drop(t.invalidate(Invalidation::Process { pid: 3 })),
-            &|t| drop(t.invalidate(Invalidation::Page { pid: 3, ea: 0x1000, shift: 12 })),
-            &|t| drop(t.invalidate(Invalidation::Virtual(page))),
+        let what = [
+            Invalidation::All,
+            Invalidation::Process { pid: 3 },
+            Invalidation::Page { pid: 3, ea: 0x1000, shift: 12 },
+            Invalidation::Virtual(page),
         ];
-        for forget in forgets {
+        let withdraw: &dyn Fn(&mut Tlb) = &|t| t.withdraw_writes(9);
+        let invalidate = what.map(|w| move |t: &mut Tlb| _ = t.invalidate(w));
+        for forget in invalidate.iter().map(|f| f as &dyn Fn(&mut Tlb)).chain([withdraw]) {
             let mut tlb = Tlb { anchors: [anchor; ANCHORS], ..Tlb::default() };
             forget(&mut tlb);
             assert!(tlb.anchors.iter().all(|a| a.limits == [0; 3]));

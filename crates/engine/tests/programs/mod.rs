@@ -421,6 +421,69 @@ fn tlbie_is_over_when_tlbsync_is() {
     assert_eq!(writer.vcpu().state.spr.dar, 0x4_0000);
 }
 
+/// A program that uses its stack, or a kernel its r13, and a system call in between that changes where that page is: by the
+/// page table, or by another process.
+#[test]
+fn a_page_at_hand_is_where_the_tables_say() {
+    const LOOPS: u64 = 100;
+    // Of process 2, each page but that of the code is the one beside it.
+    let beside = |b: &Bench| {
+        let entry = |at: u64| b.memory.read_be_u64(at).unwrap();
+        let put = |at: u64, v: u64| b.memory.write(at, &v.to_be_bytes()).unwrap();
+        let moved = TABLES + 0x5_0000;
+        // The levels of process 1's tables, and where the copies stand.
+        let levels = [TABLES + 0x2_0000, TABLES + 0x4_0000, TABLES + 0x4_1000, TABLES + 0x4_2000];
+        put(TABLES + 2 * 16, entry(TABLES + 2 * 16) ^ levels[0] ^ moved);
+        for n in 0..3 {
+            let (here, next) = (moved + 0x1000 * n, moved + 0x1000 * (n + 1));
+            put(here, entry(levels[n as usize]) ^ levels[n as usize + 1] ^ next);
+        }
+        for page in 0..512 {
+            let of = if page == CODE >> 12 { page } else { page ^ 1 };
+            put(moved + 0x3000 + page * 8, entry(levels[3] + of * 8));
+        }
+    };
+    let moves = "ld r7,0(r5)\nxor r7,r7,r6\nstd r7,0(r5)\nptesync\ntlbie r9,r10,0,1,1\neieio\ntlbsync\nptesync\nrfid";
+    let switches = "mfspr r7,48\nxori r7,r7,3\nmtspr 48,r7\nisync\nrfid";
+    for (handler, problem) in [(moves, true), (switches, true), (moves, false)] {
+        let b = Bench::new(&POWER9, 1);
+        let mut e = b.engine(0);
+        b.radix(&mut e);
+        beside(&b);
+        let base = if problem { 1 } else { 13 };
+        let text = format!(
+            "std r3,8(r{base})
+             std r3,520(r{base})
+             ld r4,8(r{base})
+             add r8,r8,r4
+             sc 0
+             ld r4,8(r{base})
+             add r11,r11,r4
+             addi r3,r3,-1
+             cmpdi r3,0
+             bne .-36
+             sc 1"
+        );
+        b.program(CODE, &text);
+        b.program(0xC00, handler);
+        let v = e.vcpu();
+        let on = ON | msr::IR | msr::DR;
+        let (msr, nia, ea, leaves) =
+            if problem { (on | msr::PR, CODE, 0x4_0000, 0x4_2000) } else { (on, k(CODE), k(0x4_0000), 0x3_2000) };
+        v.state.gpr[base] = ea;
+        (v.state.gpr[3], v.state.gpr[5]) = (LOOPS, TABLES + leaves + 0x40 * 8);
+        // The next page, in a big-endian entry; `tlbie` of a page, of this process.
+        (v.state.gpr[6], v.state.gpr[9]) = (0x1000u64.swap_bytes(), ea);
+        v.state.gpr[10] = if problem { 1 << 32 } else { 0 };
+        v.state.nia = nia;
+        v.set_msr(msr);
+        b.run(&mut e, 100_000);
+        // Behind the call stands what was stored there the last time but one; r3 counts down.
+        let (stored, found) = ((1..=LOOPS).sum::<u64>(), (2..=LOOPS).sum::<u64>());
+        assert_eq!((e.vcpu().state.gpr[8], e.vcpu().state.gpr[11]), (stored, found), "{handler} {problem}");
+    }
+}
+
 #[test]
 fn lpcr_messages_reach_a_vcpu_in_a_loop() {
     let b = Bench::new(&POWER9, 2);
