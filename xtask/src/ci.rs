@@ -19,6 +19,7 @@ use crate::tally::Tally;
 /// A program that the checks run, and the Debian package that it comes from.
 const TOOLS: &[(&str, &str)] = &[
     ("qemu-ppc64le", "qemu-user"),
+    ("qemu-ppc64", "qemu-user"),
     ("qemu-system-ppc64", "qemu-system-ppc"),
     ("powerpc64le-linux-gnu-objdump", "binutils-powerpc64le-linux-gnu"),
     ("dtc", "device-tree-compiler"),

@@ -1,4 +1,4 @@
-//! Every implemented instruction of problem state, compared with QEMU's user mode on random operands.
+//! Every implemented instruction of problem state, compared with QEMU's user mode on random operands, in both byte orders.
 //!
 //! `AILERON_SEED` makes other tests (the default is fixed), `AILERON_DIFF_PER_ROW` more or fewer of them a row,
 //! `AILERON_DIFF_ONLY` only those of rows whose names begin so. Of the tests of a row `AILERON_DIFF_TRANSLATED` run
@@ -9,7 +9,7 @@ mod qemu_user;
 
 use isa::{IsaLevel, Op};
 use qemu_user::generate::{self, Place, Test};
-use qemu_user::record::{Ending, Snapshot};
+use qemu_user::record::{Ending, Order, Snapshot};
 use qemu_user::rng::Rng;
 use qemu_user::run_engine::{Machine, translator};
 use qemu_user::{compare, guest, known, run_qemu};
@@ -51,6 +51,11 @@ fn shares(op: Op, count: u64) -> Vec<(IsaLevel, u64)> {
         .enumerate()
         .map(|(n, l)| (*l, if n == 0 { count.saturating_sub(small * rest).max(1) } else { small }))
         .collect()
+}
+
+/// What makes tests of the other byte order other tests.
+fn apart(order: Order) -> u64 {
+    (order as u64) << 48
 }
 
 #[derive(Default)]
@@ -160,9 +165,8 @@ fn run_decided(guest: &guest::Guest, level: IsaLevel, tests: &[Test], tally: &mu
     }
 }
 
-#[test]
-fn every_row_agrees_with_qemu_user() {
-    let version = run_qemu::version().unwrap_or_else(|e| panic!("{e}"));
+fn every_row_agrees(order: Order) {
+    let version = run_qemu::version(order).unwrap_or_else(|e| panic!("{e}"));
     let seed = number("AILERON_SEED", 1);
     let per_row = number("AILERON_DIFF_PER_ROW", PER_ROW).max(1);
     let only = std::env::var("AILERON_DIFF_ONLY").unwrap_or_default();
@@ -173,7 +177,7 @@ fn every_row_agrees_with_qemu_user() {
         *count <= most
     };
     println!("oracle: {version}; AILERON_SEED={seed} AILERON_DIFF_PER_ROW={per_row}");
-    let guest = guest::Guest::new();
+    let guest = guest::Guest::new(order);
     let mut tally = Tally::default();
     let mut skipped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let (mut implemented, mut rows) = (0, 0);
@@ -196,10 +200,10 @@ fn every_row_agrees_with_qemu_user() {
             }
             let share = shares(op, per_row).into_iter().find(|s| s.0 == level).map_or(0, |s| s.1);
             for n in 0..share {
-                let mut r = Rng::of(seed, row.name, n << 2 | level as u64);
-                let test = generate::test(op, level, Place(tests.len()), &mut r);
+                let mut r = Rng::of(seed, row.name, n << 2 | level as u64 | apart(order));
+                let test = generate::test(op, level, order, Place(tests.len()), &mut r);
                 if known::decided(&test).is_some() {
-                    decided.push(generate::test(op, level, Place(decided.len()), &mut r));
+                    decided.push(generate::test(op, level, order, Place(decided.len()), &mut r));
                     continue;
                 }
                 tests.push(test);
@@ -233,14 +237,23 @@ fn every_row_agrees_with_qemu_user() {
 }
 
 #[test]
-fn streams_agree_with_qemu_user() {
-    let version = run_qemu::version().unwrap_or_else(|e| panic!("{e}"));
+fn every_row_agrees_with_qemu_user() {
+    every_row_agrees(Order::Little);
+}
+
+#[test]
+fn every_row_agrees_with_qemu_user_in_big_endian_mode() {
+    every_row_agrees(Order::Big);
+}
+
+fn streams_agree(order: Order) {
+    let version = run_qemu::version(order).unwrap_or_else(|e| panic!("{e}"));
     let seed = number("AILERON_SEED", 1);
     let streams = number("AILERON_DIFF_STREAMS", STREAMS);
     println!("oracle: {version}; AILERON_SEED={seed} AILERON_DIFF_STREAMS={streams}");
     let most = number("AILERON_DIFF_TRANSLATED_STREAMS", TRANSLATED_STREAMS) as usize;
     let few = |_: &mut Tally, n: usize, _: &Test| n < most;
-    let guest = guest::Guest::new();
+    let guest = guest::Guest::new(order);
     let mut tally = Tally::default();
     let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| known::fit_for_streams(*op)).collect();
     for level in IsaLevel::ALL {
@@ -248,8 +261,8 @@ fn streams_agree_with_qemu_user() {
             let count = (streams - first).min(BATCH as u64);
             let tests: Vec<Test> = (0..count)
                 .map(|n| {
-                    let mut r = Rng::of(seed, "stream", (first + n) << 2 | level as u64);
-                    generate::stream(&ops, level, Place(n as usize), &mut r)
+                    let mut r = Rng::of(seed, "stream", (first + n) << 2 | level as u64 | apart(order));
+                    generate::stream(&ops, level, order, Place(n as usize), &mut r)
                 })
                 .collect();
             run_batch(&guest, level, &tests, &mut tally, false, few);
@@ -265,4 +278,14 @@ fn streams_agree_with_qemu_user() {
     );
     assert!(most == 0 || tally.regions > 0, "nothing was translated");
     tally.assert_no_failures(&version);
+}
+
+#[test]
+fn streams_agree_with_qemu_user() {
+    streams_agree(Order::Little);
+}
+
+#[test]
+fn streams_agree_with_qemu_user_in_big_endian_mode() {
+    streams_agree(Order::Big);
 }

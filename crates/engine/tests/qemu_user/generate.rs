@@ -1,7 +1,7 @@
 //! Makes tests: an instruction (or a few) with all registers and memory before it.
 
 use super::guest::{self, ENTRY, LOW, LOW_PAD, pad_address, slot_address};
-use super::record::{RECORD_BYTES, SANDBOX_BYTES, Snapshot, at};
+use super::record::{Order, RECORD_BYTES, SANDBOX_BYTES, Snapshot, at};
 use super::rng::{Flavour, PLAIN, Rng, integer, vector};
 use isa::{Chapter, Field, Insn, IsaLevel, Kind, Op, Row, random_word};
 
@@ -35,6 +35,8 @@ pub struct Test {
     pub op: Op,
     /// Level of the model that it runs on.
     pub level: IsaLevel,
+    /// Byte order that it runs in.
+    pub order: Order,
     /// Where it stands.
     pub place: Place,
     /// Its instructions: word, or prefix and suffix.
@@ -230,7 +232,7 @@ fn fpscr(r: &mut Rng) -> u64 {
 const SPRS: [i64; 5] = [1, 8, 9, 256, 815];
 
 /// A test of a row.
-pub fn test(op: Op, level: IsaLevel, place: Place, r: &mut Rng) -> Test {
+pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
     let row = op.row();
     let mut before = registers(r, row, level);
     let mut raw = random_word(op, || r.next());
@@ -321,7 +323,7 @@ pub fn test(op: Op, level: IsaLevel, place: Place, r: &mut Rng) -> Test {
         }
     }
     body.push(raw);
-    Test { op, level, place, body, sets_tar, before }
+    Test { op, level, order, place, body, sets_tar, before }
 }
 
 /// Instructions of a stream.
@@ -330,7 +332,7 @@ const STREAM: usize = 16;
 const BASES: [i64; 2] = [1, 2];
 
 /// A stream of instructions that are fit for it, one after the other.
-pub fn stream(ops: &[Op], level: IsaLevel, place: Place, r: &mut Rng) -> Test {
+pub fn stream(ops: &[Op], level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
     let mut before = registers(r, r.clone().pick(ops).row(), level);
     before.gpr[BASES[0] as usize] = place.sandbox() + 256;
     before.gpr[BASES[1] as usize] = r.below(64);
@@ -374,7 +376,7 @@ pub fn stream(ops: &[Op], level: IsaLevel, place: Place, r: &mut Rng) -> Test {
         body.push(raw);
         last = op;
     }
-    Test { op: last, level, place, body, sets_tar: false, before }
+    Test { op: last, level, order, place, body, sets_tar: false, before }
 }
 
 /// An address in the sandbox that leaves room for the longest access.

@@ -1,9 +1,9 @@
-//! The program that runs the tests: a static ELF file for ppc64le with a runtime of a few hundred instructions that
+//! The program that runs the tests: a static ELF file, of either byte order, with a runtime of a few hundred instructions that
 //! loads all registers from a record, jumps to the test's slot, and writes all registers back.
 //!
 //! No register is lost to the runtime: TAR brings the way into the slot, and holds r31 on the way out of it.
 
-use super::record::{RECORD_BYTES, SIGNALLED, at};
+use super::record::{Order, RECORD_BYTES, SIGNALLED, at};
 use std::collections::HashMap;
 
 /// Memory below 32 KiB, which displacements reach without a base register.
@@ -231,16 +231,18 @@ pub const fn pad_address(slot: u64, words: u64, pad: u64) -> u64 {
 
 /// The runtime, put together once.
 pub struct Guest {
+    /// Of instructions and data.
+    pub order: Order,
     runtime: Vec<u32>,
     labels: HashMap<String, u64>,
 }
 
 impl Guest {
     /// Assembles the runtime.
-    pub fn new() -> Guest {
+    pub fn new(order: Order) -> Guest {
         let (runtime, labels) = runtime();
         assert!(4 * (runtime.len() as u64) < SLOTS - RUNTIME);
-        Guest { runtime, labels }
+        Guest { order, runtime, labels }
     }
 
     /// The two instructions of a landing pad.
@@ -268,7 +270,7 @@ impl Guest {
                 let address = pad_address(slot, body.len() as u64, pad);
                 put(address, &self.pad(address, pad));
             }
-            code.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+            code.extend(self.order.words(&words));
         }
         code
     }
@@ -276,20 +278,19 @@ impl Guest {
     /// Low memory with its landing pad; the rest is a pattern.
     pub fn low(&self) -> Vec<u8> {
         let mut low: Vec<u8> = (0..LOW_BYTES).map(|n| (n * 7 + (n >> 8) * 31) as u8).collect();
-        for (n, w) in self.pad(LOW_PAD, 3).into_iter().enumerate() {
-            let at = (LOW_PAD - LOW) as usize + 4 * n;
-            low[at..at + 4].copy_from_slice(&w.to_le_bytes());
-        }
+        let at = (LOW_PAD - LOW) as usize;
+        low[at..at + 8].copy_from_slice(&self.order.words(&self.pad(LOW_PAD, 3)));
         low
     }
 
     /// The ELF file.
     pub fn elf(&self, slots: &[u8], records: &[u8]) -> Vec<u8> {
-        let mut code: Vec<u8> = self.runtime.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let order = self.order;
+        let mut code = order.words(&self.runtime);
         code.resize((SLOTS - RUNTIME) as usize, 0);
         code.extend_from_slice(slots);
         let mut vars = vec![0u8; 0x1000];
-        let mut put = |at: u64, v: u64| vars[at as usize..at as usize + 8].copy_from_slice(&v.to_le_bytes());
+        let mut put = |at: u64, v: u64| vars[at as usize..at as usize + 8].copy_from_slice(&order.doubleword(v));
         put(SIGALTSTACK, SIGNAL_STACK);
         put(SIGALTSTACK + 16, SIGNAL_STACK_BYTES);
         put(SIGACTION, self.labels["handler"]);
@@ -306,26 +307,26 @@ impl Guest {
             (RECORDS, records, records_in_memory, rw),
         ];
         let mut elf = Vec::new();
-        // Header: 64 bits, little-endian, ELF version 2 ABI, ET_EXEC, EM_PPC64.
-        elf.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        elf.extend_from_slice(&2u16.to_le_bytes());
-        elf.extend_from_slice(&21u16.to_le_bytes());
-        elf.extend_from_slice(&1u32.to_le_bytes());
+        // Header: 64 bits, byte order, ELF version 2 ABI (a handler's address is no descriptor's), ET_EXEC, EM_PPC64.
+        let data = if order == Order::Little { 1 } else { 2 };
+        elf.extend_from_slice(&[0x7F, b'E', b'L', b'F', 2, data, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        elf.extend_from_slice(&order.halfword(2));
+        elf.extend_from_slice(&order.halfword(21));
+        elf.extend_from_slice(&order.word(1));
         for v in [RUNTIME, 64, 0u64] {
-            elf.extend_from_slice(&v.to_le_bytes());
+            elf.extend_from_slice(&order.doubleword(v));
         }
-        elf.extend_from_slice(&2u32.to_le_bytes());
+        elf.extend_from_slice(&order.word(2));
         for v in [64u16, 56, segments.len() as u16, 0, 0, 0] {
-            elf.extend_from_slice(&v.to_le_bytes());
+            elf.extend_from_slice(&order.halfword(v));
         }
         let mut offset = 0x1_0000u64;
         for (address, bytes, memory, flags) in &segments {
-            elf.extend_from_slice(&1u32.to_le_bytes());
-            elf.extend_from_slice(&flags.to_le_bytes());
+            elf.extend_from_slice(&order.words(&[1, *flags]));
             // Offset and address agree modulo 64 KiB.
             let at = offset + (address & 0xFFFF);
             for v in [at, *address, *address, bytes.len() as u64, *memory, 0x1_0000] {
-                elf.extend_from_slice(&v.to_le_bytes());
+                elf.extend_from_slice(&order.doubleword(v));
             }
             offset = (at + bytes.len() as u64).next_multiple_of(0x1_0000);
         }

@@ -1,4 +1,4 @@
-//! Instructions compared with `qemu-ppc64le`, the user-mode emulator of Debian's package `qemu-user`.
+//! Instructions compared with `qemu-ppc64le` and `qemu-ppc64`, the user-mode emulators of Debian's package `qemu-user`.
 
 pub mod compare;
 pub mod generate;

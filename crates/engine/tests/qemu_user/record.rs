@@ -1,5 +1,53 @@
 //! The registers and memory of one test, as they lie in the guest's memory before and after it.
 
+/// Byte order of the guest: of its instructions and its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    /// The bytes of a doubleword.
+    pub fn doubleword(self, value: u64) -> [u8; 8] {
+        match self {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
+        }
+    }
+
+    /// The bytes of a word.
+    pub fn word(self, value: u32) -> [u8; 4] {
+        match self {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
+        }
+    }
+
+    /// The bytes of a halfword.
+    pub fn halfword(self, value: u16) -> [u8; 2] {
+        match self {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
+        }
+    }
+
+    /// The bytes of instructions.
+    pub fn words(self, words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| self.word(*word)).collect()
+    }
+
+    /// Reads a doubleword.
+    fn read(self, bytes: &[u8], at: u64) -> u64 {
+        let at = at as usize;
+        let bytes = bytes[at..at + 8].try_into().expect("eight bytes");
+        match self {
+            Order::Little => u64::from_le_bytes(bytes),
+            Order::Big => u64::from_be_bytes(bytes),
+        }
+    }
+}
+
 /// Bytes of a record: not a divisor of the page size, so that some sandboxes lie across two pages.
 pub const RECORD_BYTES: u64 = 2176;
 /// Bytes of the memory that a test may access, inside its record.
@@ -69,24 +117,16 @@ pub enum Ending {
 }
 
 impl Snapshot {
-    fn read(bytes: &[u8], at: u64) -> u64 {
-        let at = at as usize;
-        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-    }
-
-    fn write(bytes: &mut [u8], at: u64, value: u64) {
-        bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_le_bytes());
-    }
-
     /// The record's bytes.
-    pub fn to_bytes(&self, entry: u64) -> Vec<u8> {
+    pub fn to_bytes(&self, entry: u64, order: Order) -> Vec<u8> {
         let mut b = vec![0; RECORD_BYTES as usize];
+        let mut write = |at: u64, v: u64| b[at as usize..at as usize + 8].copy_from_slice(&order.doubleword(v));
         for (n, v) in self.gpr.iter().enumerate() {
-            Self::write(&mut b, at::GPR + 8 * n as u64, *v);
+            write(at::GPR + 8 * n as u64, *v);
         }
         for (n, v) in self.vsr.iter().enumerate() {
-            Self::write(&mut b, at::VSR + 16 * n as u64, (v >> 64) as u64);
-            Self::write(&mut b, at::VSR + 16 * n as u64 + 8, *v as u64);
+            write(at::VSR + 16 * n as u64, (v >> 64) as u64);
+            write(at::VSR + 16 * n as u64 + 8, *v as u64);
         }
         for (at, v) in [
             (at::CR, self.cr),
@@ -97,15 +137,15 @@ impl Snapshot {
             (at::VSCR + 8, self.vscr),
             (at::ENTRY, entry),
         ] {
-            Self::write(&mut b, at, v);
+            write(at, v);
         }
         b[SANDBOX].copy_from_slice(&self.sandbox);
         b
     }
 
     /// What a record holds.
-    pub fn from_bytes(b: &[u8]) -> (Snapshot, Ending) {
-        let word = |at| Self::read(b, at);
+    pub fn from_bytes(b: &[u8], order: Order) -> (Snapshot, Ending) {
+        let word = |at| order.read(b, at);
         let ending = if word(at::PAD) == SIGNALLED {
             Ending::Signal { number: word(at::SIGNAL), code: word(at::CODE), nip: word(at::NIP) }
         } else {

@@ -3,7 +3,7 @@
 
 use super::generate::Test;
 use super::guest::{Guest, LOW, LOW_BYTES, PADS, RECORDS, SLOTS, Slot, pad_address};
-use super::record::{Ending, RECORD_BYTES, Snapshot};
+use super::record::{Ending, Order, RECORD_BYTES, Snapshot};
 use cpu::bits::{fscr, lpcr, msr, srr1, xer};
 use cpu::{CpuModel, Delivery, Interrupt, State};
 use engine::{Engine, EngineExit};
@@ -38,6 +38,7 @@ pub struct Machine {
     engine: Engine,
     memory: Arc<Memory>,
     level: IsaLevel,
+    order: Order,
 }
 
 fn model(level: IsaLevel) -> &'static CpuModel {
@@ -68,12 +69,13 @@ impl Machine {
             Some(t) => Engine::with_translator(vcpu, t, 1),
             None => Engine::new(vcpu),
         };
-        Machine { engine, memory, level }
+        Machine { engine, memory, level, order: guest.order }
     }
 
     /// Runs one test.
     pub fn run(&mut self, test: &Test) -> (Snapshot, Ending) {
-        assert_eq!(test.level, self.level);
+        assert_eq!((test.level, test.order), (self.level, self.order));
+        let little = self.order == Order::Little;
         let sandbox = test.place.sandbox();
         self.memory.write(sandbox, &test.before.sandbox).expect("inside of RAM");
         let b = &test.before;
@@ -86,7 +88,7 @@ impl Machine {
             fpscr: b.fpscr,
             vscr: b.vscr as u32,
             nia: test.start(),
-            lpcr: v.state.lpcr | lpcr::ILE,
+            lpcr: v.state.lpcr & !lpcr::ILE | if little { lpcr::ILE } else { 0 },
             ..State::default()
         };
         s.set_cr(b.cr as u32);
@@ -95,7 +97,8 @@ impl Machine {
         s.spr.tar = if test.sets_tar { b.gpr[31] } else { test.place.entry() };
         v.state = s;
         v.reservation = Default::default();
-        v.set_msr(msr::SF | msr::LE | msr::FP | msr::VEC | msr::VSX | msr::PR | msr::ME | msr::FE0 | msr::FE1);
+        let order = if little { msr::LE } else { 0 };
+        v.set_msr(order | msr::SF | msr::FP | msr::VEC | msr::VSX | msr::PR | msr::ME | msr::FE0 | msr::FE1);
         let exit = self.engine.run(test.body.len() as u64);
         let v = self.engine.vcpu();
         let s = &v.state;

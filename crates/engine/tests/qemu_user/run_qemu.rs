@@ -1,8 +1,8 @@
-//! Runs a batch of tests under `qemu-ppc64le`.
+//! Runs a batch of tests under `qemu-ppc64le` or `qemu-ppc64`.
 
 use super::generate::Test;
 use super::guest::{Guest, LOW_BYTES, Slot};
-use super::record::{Ending, RECORD_BYTES, Snapshot};
+use super::record::{Ending, Order, RECORD_BYTES, Snapshot};
 use isa::IsaLevel;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +10,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The emulator.
-const QEMU: &str = "qemu-ppc64le";
+fn qemu(order: Order) -> &'static str {
+    match order {
+        Order::Little => "qemu-ppc64le",
+        Order::Big => "qemu-ppc64",
+    }
+}
 
 /// What a batch left behind.
 pub struct Batch {
@@ -30,13 +35,14 @@ fn cpu(level: IsaLevel) -> &'static str {
 }
 
 /// The emulator's version line.
-pub fn version() -> Result<String, String> {
-    let out = Command::new(QEMU).arg("--version").output().map_err(missing)?;
+pub fn version(order: Order) -> Result<String, String> {
+    let out = Command::new(qemu(order)).arg("--version").output().map_err(|e| missing(order, e))?;
     Ok(String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_string())
 }
 
-fn missing(e: std::io::Error) -> String {
-    format!("{QEMU} cannot be started ({e}); it is in Debian's package qemu-user: apt-get install qemu-user")
+fn missing(order: Order, e: std::io::Error) -> String {
+    let qemu = qemu(order);
+    format!("{qemu} cannot be started ({e}); it is in Debian's package qemu-user: apt-get install qemu-user")
 }
 
 /// A file that goes away.
@@ -52,7 +58,7 @@ impl Drop for TemporaryFile {
 pub fn run(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Result<Batch, String> {
     let bodies: Vec<Vec<u32>> = tests.iter().map(Test::words).collect();
     let slots: Vec<Slot<'_>> = tests.iter().zip(&bodies).map(|(t, body)| Slot { body, sets_tar: t.sets_tar }).collect();
-    let records: Vec<u8> = tests.iter().flat_map(|t| t.before.to_bytes(t.place.entry())).collect();
+    let records: Vec<u8> = tests.iter().flat_map(|t| t.before.to_bytes(t.place.entry(), guest.order)).collect();
     let elf = guest.elf(&guest.slots(&slots), &records);
     // Tests run beside each other: each batch has a file of its own.
     static BATCHES: AtomicU64 = AtomicU64::new(0);
@@ -65,17 +71,18 @@ pub fn run(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Result<Batch, Stri
     drop(f);
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(0o700)).map_err(io)?;
-    let out = Command::new(QEMU)
+    let out = Command::new(qemu(guest.order))
         .args(["-cpu", cpu(level)])
         .arg(&file.0)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .output()
-        .map_err(missing)?;
+        .map_err(|e| missing(guest.order, e))?;
     let expected = records.len() + LOW_BYTES as usize;
     if !out.status.success() || out.stdout.len() != expected {
         return Err(format!(
-            "{QEMU} -cpu {} ended with {}, and {} bytes instead of {expected}: {}",
+            "{} -cpu {} ended with {}, and {} bytes instead of {expected}: {}",
+            qemu(guest.order),
             cpu(level),
             out.status,
             out.stdout.len(),
@@ -83,5 +90,7 @@ pub fn run(guest: &Guest, level: IsaLevel, tests: &[Test]) -> Result<Batch, Stri
         ));
     }
     let (records, low) = out.stdout.split_at(records.len());
-    Ok(Batch { results: records.chunks(RECORD_BYTES as usize).map(Snapshot::from_bytes).collect(), low: low.to_vec() })
+    let results =
+        records.chunks(RECORD_BYTES as usize).map(|record| Snapshot::from_bytes(record, guest.order)).collect();
+    Ok(Batch { results, low: low.to_vec() })
 }
