@@ -75,9 +75,9 @@ impl Translation {
         }
     }
 
-    /// Whether code of this mode is translated: that of 32-bit mode, and code that is traced, is the interpreter's.
+    /// Whether code of this mode is translated: code that is traced is the interpreter's.
     fn is_translated(v: &Vcpu) -> bool {
-        v.mode & mode::SF != 0 && v.mode & (mode::STEP | mode::BRANCH_TRACE) == 0
+        v.mode & (mode::STEP | mode::BRANCH_TRACE) == 0
     }
 
     /// The block at `real` was decoded: another vCPU, or an earlier run, may have had it translated.

@@ -18,6 +18,7 @@ use isa::IsaLevel;
 use sem::{Fallible, Helper, Sem, Target};
 use std::collections::HashMap;
 use vcpu::R;
+use vcpu::context::mode;
 
 mod access;
 mod atomic;
@@ -336,7 +337,13 @@ impl<'a, 'f> Emit<'a, 'f> {
                 page
             }
         };
-        self.sum(page, offset as i64)
+        let address = self.sum(page, offset as i64);
+        if self.has(mode::SF) || (offset as usize) < crate::blob::PAGE {
+            return address;
+        }
+        // Outside of the page it may have wrapped.
+        let low = self.b.ins().ireduce(I32, address);
+        self.b.ins().uextend(I64, low)
     }
 
     /// Takes instructions off the budget, or gives them back.

@@ -43,9 +43,10 @@ impl Stream {
     /// Its instructions, to be read.
     pub fn listing(&self) -> String {
         let mut text = format!(
-            "{:?}, {}-endian, AIL {}, decrementer {}, msr {:#x}, xer {:#x} cr {:#x} ctr {:#x} lr {:#x}\n",
+            "{:?}, {}-endian, {} bits, AIL {}, decrementer {}, msr {:#x}, xer {:#x} cr {:#x} ctr {:#x} lr {:#x}\n",
             self.level,
             if self.little { "little" } else { "big" },
+            if self.state.msr & msr::SF != 0 { 64 } else { 32 },
             self.ail,
             self.decrementer,
             self.state.msr,
@@ -304,8 +305,11 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     // Before 3.0 there are no radix tables.
     let translated = level >= IsaLevel::V3_0 && !r.one_in(4);
     let problem = r.one_in(2);
-    let mut bits = msr::SF | msr::ME | msr::RI;
+    // 32-bit mode: only the low half of an address counts.
+    let narrow = r.one_in(5);
+    let mut bits = msr::ME | msr::RI;
     for (bit, on) in [
+        (msr::SF, !narrow),
         (msr::LE, little),
         (TRANSLATED, translated),
         (msr::PR, problem),
@@ -318,7 +322,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     ] {
         bits |= if on { bit } else { 0 };
     }
-    let kernel = if translated && !problem && r.one_in(2) { KERNEL } else { 0 };
+    let kernel = if translated && !problem && !narrow && r.one_in(2) { KERNEL } else { 0 };
     let code_at = kernel | (CODE + offset);
     let mut s =
         State { msr: bits, nia: code_at, fpscr: fpscr(r), vscr: r.pick(&[0, 0, 1, 1 << 16]), ..State::default() };
@@ -335,7 +339,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
         let at = at.wrapping_add(r.below(64)).wrapping_sub(r.below(64));
         let at = if r.one_in(2) { at & !15 } else { at };
         s.gpr[base as usize] =
-            (if translated && !problem && !r.one_in(3) { KERNEL } else { 0 }) | BUFFER.wrapping_add(at);
+            (if translated && !problem && !narrow && !r.one_in(3) { KERNEL } else { 0 }) | BUFFER.wrapping_add(at);
     }
     s.gpr[INDEX as usize] = r.pick(&[0, 0, 8, 16, 1, r.clone().below(64), 0u64.wrapping_sub(16)]);
     for target in TARGETS {
@@ -344,6 +348,13 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     s.lr = code_at + 4 * r.below(len + 1);
     s.ctr = if r.one_in(4) { code_at + 4 * r.below(len + 1) } else { r.below(if along { 90 } else { 12 }) };
     s.spr.tar = code_at + 4 * r.below(len + 1);
+    if narrow && r.one_in(2) {
+        let high = r.next() << 32;
+        let State { gpr, lr, ctr, spr, .. } = &mut s;
+        let addresses = BASES.iter().chain(&TARGETS).map(|n| *n as usize);
+        addresses.for_each(|n| gpr[n] |= high);
+        [lr, ctr, &mut spr.tar].into_iter().for_each(|address| *address |= high);
+    }
     s.set_cr(r.next() as u32);
     s.set_xer(r.next() & if level >= IsaLevel::V3_0 { 0xE00C_007F } else { 0xE000_007F });
     let any = |r: &mut Rng| if r.one_in(2) { r.pick(PLAIN) } else { r.pick(&FLAVOURS) };
