@@ -22,7 +22,7 @@ const GUEST: &str = "debian-6.12";
 /// The guest that boots with the fewest instructions.
 const SHORT_GUEST: &str = "debian-6.1";
 /// `PPC_FEATURE2_SCV` of AT_HWCAP2: the kernel has set up `scv` (Linux `Documentation/arch/powerpc/elf_hwcaps.rst`).
-const HWCAP2_SCV: u64 = 0x0010_0000;
+pub const HWCAP2_SCV: u64 = 0x0010_0000;
 /// What shows that CPUs work together.
 const SMP_TESTS: &str = "boot,smp,hotplug,interrupts";
 /// Guests and processors that boot with hash translation: each kernel, and each processor.
@@ -63,7 +63,8 @@ impl Plan {
     }
 }
 
-fn options<const N: usize>(words: [&str; N]) -> Vec<String> {
+/// Words as options.
+pub fn options<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
@@ -171,7 +172,7 @@ fn all_checks() -> Vec<Check> {
 }
 
 /// A boot that came to its end as the guest wished.
-fn ended_well(outcome: &Outcome) -> Result<()> {
+pub fn ended_well(outcome: &Outcome) -> Result<()> {
     let end = outcome.value("end");
     let good = !outcome.timed_out && outcome.status.success() && end.as_ref().is_ok_and(|end| end == "ok");
     if good {
@@ -201,13 +202,15 @@ fn ended_well(outcome: &Outcome) -> Result<()> {
     )
 }
 
-fn expect(outcome: &Outcome, name: &str, wanted: &str) -> Result<()> {
+/// The guest said this.
+pub fn expect(outcome: &Outcome, name: &str, wanted: &str) -> Result<()> {
     let found = outcome.value(name)?;
     ensure!(found == wanted, "the guest's {name} is {found:?}, expected {wanted:?}; command: {}", outcome.command);
     Ok(())
 }
 
-fn hexadecimal(outcome: &Outcome, name: &str) -> Result<u64> {
+/// A number that the guest said.
+pub fn hexadecimal(outcome: &Outcome, name: &str) -> Result<u64> {
     let value = outcome.value(name)?;
     u64::from_str_radix(value.trim_start_matches("0x"), 16)
         .with_context(|| format!("the guest's {name} is no number: {value:?}"))
@@ -235,8 +238,10 @@ fn boots(plan: &Plan, guest: &str, cpu: &'static str) -> Result<String> {
 
 /// How the guest translates, as `/proc/cpuinfo` spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mmu {
+pub enum Mmu {
+    /// Radix trees.
     Radix,
+    /// A hash table.
     Hash,
 }
 

@@ -128,13 +128,8 @@ pub fn fetch(names: &[String], refresh: bool, mirror: Option<&str>) -> Result<()
     } else {
         names.iter().map(|name| find(name)).collect::<Result<_>>()?
     };
-    paths::make_directory(&paths::guests())?;
-    // Two xtasks at once would write the same lists and files.
-    let lock_path = paths::guests().join("lock");
-    let lock = File::create(&lock_path).with_context(|| format!("cannot write {}", lock_path.display()))?;
-    lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
-
-    let mut fetcher = Fetcher { mirror: None, given_mirror: mirror.map(str::to_owned), updated: Vec::new() };
+    let _lock = lock(&paths::guests())?;
+    let mut fetcher = Fetcher::new(mirror);
     let mut failures = Vec::new();
     for guest in wanted {
         if let (false, Some(release)) = (refresh, guest.release()) {
@@ -159,19 +154,34 @@ pub fn fetch(names: &[String], refresh: bool, mirror: Option<&str>) -> Result<()
     Ok(())
 }
 
+/// Keeps other xtasks from writing what is in a directory, as long as the file is open.
+pub fn lock(directory: &Path) -> Result<File> {
+    paths::make_directory(directory)?;
+    let path = directory.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(lock)
+}
+
 fn busybox_directory() -> PathBuf {
     paths::guests().join("busybox")
 }
 
 /// One run of fetching: each suite's lists are fetched at most once.
-struct Fetcher {
+pub struct Fetcher {
     mirror: Option<Mirror>,
     given_mirror: Option<String>,
     updated: Vec<&'static str>,
 }
 
 impl Fetcher {
-    fn suite(&mut self, suite: &'static str) -> Result<Apt> {
+    /// A run, with a mirror instead of the machine's own.
+    pub fn new(mirror: Option<&str>) -> Self {
+        Self { mirror: None, given_mirror: mirror.map(str::to_owned), updated: Vec::new() }
+    }
+
+    /// A suite whose lists were fetched.
+    pub fn suite(&mut self, suite: &'static str) -> Result<Apt> {
         if self.mirror.is_none() {
             self.mirror = Some(match &self.given_mirror {
                 Some(uri) => Mirror { uri: uri.clone(), signed_by: sources::debian_keyring() },
@@ -279,7 +289,7 @@ fn kernel_below(unpacked: &Path) -> Result<(PathBuf, String)> {
 }
 
 /// Unpacks the part of a package that matches `member` into a fresh directory; modules stay in the package.
-fn unpack(deb: &Path, member: &str, into: &Path) -> Result<PathBuf> {
+pub fn unpack(deb: &Path, member: &str, into: &Path) -> Result<PathBuf> {
     if into.exists() {
         fs::remove_dir_all(into).with_context(|| format!("cannot remove {}", into.display()))?;
     }
@@ -300,16 +310,18 @@ fn unpack(deb: &Path, member: &str, into: &Path) -> Result<PathBuf> {
     Ok(into.to_owned())
 }
 
-fn move_file(from: &Path, to: &Path) -> Result<()> {
+/// Renames a file.
+pub fn move_file(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+/// Writes a file.
+pub fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Shows that something goes on; on a pipe it prints the message once.
-fn with_spinner<T>(message: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn with_spinner<T>(message: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let bar = ProgressBar::new_spinner().with_message(message.to_owned());
     if bar.is_hidden() {
         println!("{message}");

@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 
 mod apt;
+mod big_endian;
 mod checks;
 mod ci;
 mod cpio;
@@ -70,6 +71,16 @@ enum Task {
         /// Also what takes too long for CI: 2 and 4 vCPUs, and lockstep, with every kernel.
         #[arg(long)]
         thorough: bool,
+    },
+    /// Builds a big-endian guest, a kernel from Debian's source and programs of 64 and 32 bits, and boots it: both engines
+    /// and both at once, every processor, radix and hash, compared with QEMU.
+    BigEndian {
+        /// Only the boots with this in their name.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Build, and boot nothing.
+        #[arg(long, conflicts_with = "only")]
+        build_only: bool,
     },
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
@@ -140,6 +151,7 @@ fn run_task() -> Result<()> {
         Task::Test { emulator, boots_only, only, thorough } => {
             ci::test(&Plan { emulator, only, thorough, mirror }, boots_only)
         }
+        Task::BigEndian { only, build_only } => big_endian::run(only.as_deref(), build_only, mirror_uri),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {

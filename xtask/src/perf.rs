@@ -12,7 +12,7 @@ use crate::run;
 mod facts;
 mod nice;
 mod plot;
-mod programs;
+pub mod programs;
 mod report;
 mod results;
 mod rows;

@@ -18,9 +18,10 @@ pub const TOOLS: &[(&str, &str)] = &[
     ("qemu-system-ppc64", "qemu-system-ppc"),
 ];
 const GUEST_COMPILER: &str = "powerpc64le-linux-gnu-gcc";
-const HOST_COMPILER: &str = "cc";
+/// The host's compiler.
+pub const HOST_COMPILER: &str = "cc";
 /// For both compilers: what a distribution builds with, and nothing that needs a library of the guest.
-const FLAGS: &[&str] = &["-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror"];
+pub const FLAGS: &[&str] = &["-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror"];
 /// Sources that are a program each; `off` only for the guest.
 const PROGRAMS: &[&str] = &["integer", "system", "scaling", "off"];
 
@@ -37,9 +38,9 @@ impl Programs {
         paths::make_directory(&directory.join("guest"))?;
         paths::make_directory(&directory.join("host"))?;
         for name in PROGRAMS {
-            compile(GUEST_COMPILER, FLAGS, name, &directory.join("guest").join(name))?;
+            compile(GUEST_COMPILER, TOOLS, FLAGS, name, &directory.join("guest").join(name))?;
             if *name != "off" {
-                compile(HOST_COMPILER, FLAGS, name, &directory.join("host").join(name))?;
+                compile(HOST_COMPILER, TOOLS, FLAGS, name, &directory.join("host").join(name))?;
             }
         }
         Ok(Self { directory })
@@ -56,7 +57,7 @@ impl Programs {
         let flags = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"];
         let version = format!("-DPLUGIN_VERSION={version}");
         let flags: Vec<&str> = flags.into_iter().chain([version.as_str()]).collect();
-        compile(HOST_COMPILER, &flags, "count", &plugin)?;
+        compile(HOST_COMPILER, TOOLS, &flags, "count", &plugin)?;
         Ok(plugin)
     }
 
@@ -76,16 +77,18 @@ impl Programs {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// Reads a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn compile(compiler: &str, flags: &[&str], name: &str, program: &Path) -> Result<()> {
+/// Compiles a source of `guest-programs`; `tools` says where the compiler is from.
+pub fn compile(compiler: &str, tools: &[(&str, &str)], flags: &[&str], name: &str, program: &Path) -> Result<()> {
     let source = paths::root().join("xtask/guest-programs").join(format!("{name}.c"));
     let mut command = Command::new(compiler);
     command.args(flags).arg("-o").arg(program).arg(&source);
     run::capture(&mut command).with_context(|| {
-        let packages = TOOLS.iter().find(|(tool, _)| *tool == compiler).map_or("", |(_, packages)| packages);
+        let packages = tools.iter().find(|(tool, _)| *tool == compiler).map_or("", |(_, packages)| packages);
         format!("cannot build {} (the compiler and its static C library are Debian's {packages})", program.display())
     })?;
     Ok(())
