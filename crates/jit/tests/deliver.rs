@@ -45,6 +45,8 @@ impl Pair {
             v.state.msr = state.msr;
             v.set_lpcr(state.lpcr);
             v.cia = 0x1_0000_1234;
+            // Notes that it is in real mode, if it is.
+            v.serve_mail();
         }
     }
 

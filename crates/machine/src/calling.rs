@@ -165,7 +165,7 @@ impl CallingVcpu for Calling<'_> {
         for what in invalidations(request) {
             self.vcpu.invalidate_everywhere(what);
         }
-        self.vcpu.wait_for_all();
+        self.vcpu.wait_for_translations();
     }
 
     fn hash_table(&self) -> Arc<HashTable> {
@@ -183,9 +183,9 @@ impl CallingVcpu for Calling<'_> {
         self.vcpu.invalidate_at(users, Invalidation::Virtual(page));
     }
 
-    fn wait_for_all(&mut self) {
+    fn wait_for_translations(&mut self) {
         if self.vcpu.unacknowledged {
-            self.vcpu.wait_for_all();
+            self.vcpu.wait_for_translations();
         }
     }
 

@@ -155,8 +155,7 @@ impl Runner {
         let mailbox = self.shared.memory.hub().mailbox(vcpu.index);
         mailbox.set_quiet(true);
         while !self.is_over(vcpu, &sleep) {
-            let ticks = if sleep.wanted & pending::DECREMENTER != 0 { vcpu.ticks_to_decrementer() } else { None };
-            let timeout = ticks.and_then(|ticks| self.clock.wait_for(self.clock.ticks().saturating_add(ticks)));
+            let timeout = (sleep.wanted & pending::DECREMENTER != 0).then(|| vcpu.time_to_decrementer());
             mailbox.sleep(sleep.wanted, timeout);
         }
         self.resume(vcpu);

@@ -6,9 +6,13 @@
 //! that is not running guest code (ceded, stopped, blocked in the host) is *quiet*: nobody waits for
 //! it, and it serves its mailbox before it runs guest code again. Both sides use sequentially
 //! consistent order: a poster that reads `quiet` as set has posted before the vCPU clears it.
+//!
+//! A vCPU in real mode uses no translations. It says so when it has served its mail there
+//! ([`Mailbox::set_in_real_mode`]), and who only wants translations forgotten does not wait for it: before it translates
+//! again it takes that back and then looks for mail, in the same order.
 
 use crate::hpt::VirtualPage;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,6 +106,7 @@ pub struct Mailbox {
     posted: AtomicU64,
     served: AtomicU64,
     quiet: AtomicBool,
+    in_real_mode: AtomicBool,
     queue: Mutex<Vec<Message>>,
     wake: Condvar,
 }
@@ -152,6 +157,14 @@ impl Mailbox {
     /// its mailbox before it runs guest code.
     pub fn set_quiet(&self, quiet: bool) {
         self.quiet.store(quiet, SeqCst);
+    }
+
+    /// Says whether the vCPU translates no addresses until it says otherwise. Behind that it must look for mail before it
+    /// translates one.
+    pub fn set_in_real_mode(&self, real: bool) {
+        self.in_real_mode.store(real, SeqCst);
+        // What is looked at next is [`Mailbox::pending`], by a load that knows no order.
+        fence(SeqCst);
     }
 
     /// Sleeps until one of `bits` is pending, or `timeout` is over. The caller has set quiet.
@@ -239,14 +252,24 @@ impl Hub {
 
     /// Waits until every other vCPU has served what was posted before this call, or is quiet.
     /// `serve` is called while waiting: it must serve the caller's own mailbox.
-    pub fn wait_for_all(&self, from: Option<usize>, mut serve: impl FnMut()) {
+    pub fn wait_for_all(&self, from: Option<usize>, serve: impl FnMut()) {
+        self.wait(from, serve, |mailbox| mailbox.quiet.load(SeqCst));
+    }
+
+    /// Waits until no other vCPU uses translations that an [`Message::Invalidate`] posted before this call names. `serve` is
+    /// as for [`Hub::wait_for_all`].
+    pub fn wait_for_translations(&self, from: Option<usize>, serve: impl FnMut()) {
+        self.wait(from, serve, |mailbox| mailbox.quiet.load(SeqCst) || mailbox.in_real_mode.load(SeqCst));
+    }
+
+    fn wait(&self, from: Option<usize>, mut serve: impl FnMut(), is_spared: impl Fn(&Mailbox) -> bool) {
         for (n, mailbox) in self.boxes.iter().enumerate() {
             if Some(n) == from {
                 continue;
             }
             let number = mailbox.posted.load(SeqCst);
             let mut spins = 0u32;
-            while mailbox.served.load(SeqCst) < number && !mailbox.quiet.load(SeqCst) {
+            while mailbox.served.load(SeqCst) < number && !is_spared(mailbox) {
                 serve();
                 spins += 1;
                 if spins < 64 { std::hint::spin_loop() } else { std::thread::yield_now() }

@@ -335,7 +335,7 @@ impl CallingVcpu for MockVcpu<'_> {
         lock(&self.partition.forgotten).push(page);
     }
 
-    fn wait_for_all(&mut self) {}
+    fn wait_for_translations(&mut self) {}
 
     fn relax(&mut self) {
         std::thread::yield_now();

@@ -188,12 +188,12 @@ pub trait CallingVcpu {
     fn set_hash_table(&mut self, table: HashTable);
 
     /// Tells `users` ([`user`](::memory::hpt::user)) to forget a virtual page of the hash table.
-    /// [`wait_for_all`](CallingVcpu::wait_for_all) waits.
+    /// [`wait_for_translations`](CallingVcpu::wait_for_translations) waits.
     fn forget_virtual_page(&mut self, users: u32, page: VirtualPage);
 
     /// Returns when every vCPU has acted on what it was told, and has finished what it was doing then: nobody still uses
     /// what was forgotten.
-    fn wait_for_all(&mut self);
+    fn wait_for_translations(&mut self);
 
     /// Called again and again while another vCPU's hypercall is in the way: does what that one may be waiting for.
     fn relax(&mut self);

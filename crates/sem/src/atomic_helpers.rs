@@ -33,7 +33,7 @@ pub extern "C" fn store_quad_conditional(v: &mut Vcpu, ea: u64, high: u64, low: 
 /// `ptesync`, `tlbsync`: waits until the other vCPUs have seen the invalidations that this one posted.
 pub extern "C" fn wait_for_invalidations(v: &mut Vcpu, _: u64, _: u64, _: u64) -> bool {
     if v.unacknowledged {
-        v.wait_for_all();
+        v.wait_for_translations();
     }
     v.result = 0;
     true

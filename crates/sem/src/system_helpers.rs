@@ -188,7 +188,7 @@ pub extern "C" fn tlbsync(v: &mut Vcpu, _: u64, _: u64, _: u64) -> bool {
         return false;
     }
     if v.unacknowledged {
-        v.wait_for_all();
+        v.wait_for_translations();
     }
     true
 }

@@ -77,6 +77,9 @@ pub const KEY_AMR_WRITTEN: u64 = KEY_HASH << 1;
 const KEY_PCR_V2_07: u64 = 1 << 53;
 /// PCR\[v3.00\].
 const KEY_PCR_V3_00: u64 = 1 << 54;
+/// [`memory::mail::Mailbox::set_in_real_mode`] was said: in [`Contexts::rest`] until the context changes, and in the key of
+/// no context, so that whatever changes it asks [`Vcpu::enter_known_context`].
+const KEY_REAL_MODE: u64 = 1 << 55;
 /// The lowest place of a key that MSR leaves free.
 const _: () = assert!(MSR_OF_KEY & !msr::SF < 1 << KEY_BASE_SHIFTS[0]);
 
@@ -304,6 +307,7 @@ impl Vcpu {
     /// Enters the context of MSR and [`Contexts::rest`], which are in line with everything else: for generated code that
     /// found another key in the context's place.
     pub fn enter_known_context(&mut self) {
+        self.leave_real_mode();
         if self.contexts.rest & KEY_AMR_WRITTEN != 0 {
             return self.keys_changed();
         }
@@ -313,6 +317,7 @@ impl Vcpu {
     /// The key of the context as the vCPU stands. Brings [`Contexts::rest`] and the mask of pending interrupts in line.
     #[inline]
     fn refresh_key(&mut self) -> u64 {
+        self.leave_real_mode();
         let r = &self.state.spr;
         let bit = |on: bool, m: u64| if on { m } else { 0 };
         self.contexts.rest = (self.bases[0] / kind::COUNT) << KEY_BASE_SHIFTS[0]
@@ -328,6 +333,24 @@ impl Vcpu {
             | bit(self.state.lpcr & lpcr::HR == 0, KEY_HASH);
         self.pending_mask = if self.state.msr & msr::EE != 0 { PENDING_WITH_EE } else { PENDING_ALWAYS };
         self.state.msr & MSR_OF_KEY | self.contexts.rest
+    }
+
+    /// Called behind serving mail: says that nobody need wait for this vCPU to forget translations, if it uses none.
+    pub(crate) fn note_real_mode(&mut self) {
+        if self.state.msr & (msr::IR | msr::DR) == 0 && self.contexts.rest & KEY_REAL_MODE == 0 {
+            self.contexts.rest |= KEY_REAL_MODE;
+            self.mailbox().set_in_real_mode(true);
+        }
+    }
+
+    /// Called before the context changes: from now on others wait for this vCPU again. What they posted before it finds
+    /// when it polls, which it does before it executes an instruction in the new context.
+    #[inline]
+    fn leave_real_mode(&mut self) {
+        if self.contexts.rest & KEY_REAL_MODE != 0 {
+            self.contexts.rest &= !KEY_REAL_MODE;
+            self.mailbox().set_in_real_mode(false);
+        }
     }
 
     /// Makes the context of `key` the current one.
@@ -385,8 +408,11 @@ mod tests {
             | KEY_PREFIX
             | KEY_CIABR
             | KEY_HASH
-            | KEY_AMR_WRITTEN;
-        assert_eq!(rest.count_ones(), 18 + 2 + 7);
+            | KEY_AMR_WRITTEN
+            | KEY_PCR_V2_07
+            | KEY_PCR_V3_00
+            | KEY_REAL_MODE;
+        assert_eq!(rest.count_ones(), 18 + 2 + 10);
         assert!(MODELS.iter().all(|m| m.msr_mask & rest == 0));
     }
 }

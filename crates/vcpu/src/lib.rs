@@ -298,17 +298,27 @@ impl Vcpu {
             }
         }
         self.mailbox().mark_served(number);
+        self.note_real_mode();
     }
 
     /// Waits until every other vCPU has seen what this one posted; serves its own mailbox meanwhile.
     pub fn wait_for_all(&mut self) {
         let memory = self.memory.clone();
-        memory.hub().wait_for_all(Some(self.index), || {
-            if self.mailbox().pending() & pending::MAIL != 0 {
-                self.serve_mail();
-            }
-        });
+        memory.hub().wait_for_all(Some(self.index), || self.serve_new_mail());
         self.unacknowledged = false;
+    }
+
+    /// Waits until no other vCPU uses translations that this one let them forget; serves its own mailbox meanwhile.
+    pub fn wait_for_translations(&mut self) {
+        let memory = self.memory.clone();
+        memory.hub().wait_for_translations(Some(self.index), || self.serve_new_mail());
+        self.unacknowledged = false;
+    }
+
+    fn serve_new_mail(&mut self) {
+        if self.mailbox().pending() & pending::MAIL != 0 {
+            self.serve_mail();
+        }
     }
 
     /// Sets LPCR, within what the model has.
@@ -365,7 +375,7 @@ impl Vcpu {
         }
     }
 
-    /// Lets `users` ([`memory::hpt::user`]) forget translations; [`Vcpu::wait_for_all`] waits for the others among them.
+    /// Lets `users` ([`memory::hpt::user`]) forget translations; [`Vcpu::wait_for_translations`] waits for the others among them.
     pub fn invalidate_at(&mut self, users: u32, what: Invalidation) {
         for to in 0..self.memory.hub().len() {
             if users & memory::hpt::user(to) == 0 {
@@ -380,7 +390,7 @@ impl Vcpu {
         }
     }
 
-    /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_all`] waits for them.
+    /// Forgets translations here and tells all other vCPUs to; [`Vcpu::wait_for_translations`] waits for them.
     pub fn invalidate_everywhere(&mut self, what: Invalidation) {
         self.invalidate(what);
         if self.memory.hub().len() > 1 {

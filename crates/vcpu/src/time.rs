@@ -6,6 +6,7 @@
 use crate::Vcpu;
 use cpu::bits::lpcr;
 use memory::mail::pending;
+use std::time::Duration;
 use timing::{VIRTUAL_NS_PER_INSTRUCTION, ns_to_ticks};
 
 /// A stretch of instructions between two looks at the clock.
@@ -85,6 +86,12 @@ impl Vcpu {
         u64::try_from(self.decrementer()).ok().map(|d| d + 1)
     }
 
+    /// How long a thread that waits for nothing else may sleep until the decrementer goes below zero: not at all if it is
+    /// there, perhaps since the caller last looked.
+    pub fn time_to_decrementer(&self) -> Duration {
+        Duration::from_nanos(timing::ticks_to_ns(self.ticks_to_decrementer().unwrap_or(0)))
+    }
+
     /// Under the virtual clock: shortens the slice so that it ends where the decrementer goes below
     /// zero.
     pub fn limit_slice(&mut self) {
@@ -99,5 +106,37 @@ impl Vcpu {
             self.slice.budget -= left - allowed;
             self.budget -= left - allowed;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Silent;
+    use memory::Memory;
+    use std::sync::Arc;
+    use timing::Clock;
+
+    /// The decrementer may expire between a look at its level and the question how long to sleep: the answer must then not
+    /// be "until something else happens".
+    #[test]
+    fn who_asks_late_does_not_sleep() {
+        let memory = Arc::new(Memory::new(1 << 20, 1).unwrap());
+        let clock = Arc::new(Clock::real(Some(0)));
+        let mut v = Vcpu::new(0, &cpu::model::POWER9, memory, clock, Arc::new(Silent));
+        v.set_decrementer(512_000_000 - 1);
+        let left = v.time_to_decrementer();
+        assert!(left <= Duration::from_secs(1) && left > Duration::from_millis(500), "{left:?}");
+        for expired in [u64::MAX, 0xF000_0000] {
+            v.set_lpcr(v.state.lpcr & !lpcr::LD);
+            v.set_decrementer(expired);
+            assert_ne!(v.mailbox().pending() & pending::DECREMENTER, 0);
+            assert_eq!((v.ticks_to_decrementer(), v.time_to_decrementer()), (None, Duration::ZERO));
+        }
+        // As it happens: positive at the first look, expired at the second.
+        v.set_decrementer(512_000 * 50);
+        assert_eq!(v.mailbox().pending() & pending::DECREMENTER, 0);
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(v.time_to_decrementer(), Duration::ZERO);
     }
 }

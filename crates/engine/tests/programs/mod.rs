@@ -3,6 +3,7 @@
 
 mod bare_metal;
 mod levels;
+mod real_mode;
 mod stays;
 
 use bare_metal::{Bare, CODE, ON, TABLES, at_once, k};

@@ -98,7 +98,7 @@ fn change(
     }
     let old = table.update_second(index, mask, value);
     if forget(context, table, index, (entry, old)) {
-        context.vcpu.wait_for_all();
+        context.vcpu.wait_for_translations();
     }
     table.unlock(index, entry);
     Ok(old)

@@ -67,7 +67,7 @@ impl<'a> Removal<'a> {
             return;
         }
         if std::mem::take(&mut self.used) {
-            context.vcpu.wait_for_all();
+            context.vcpu.wait_for_translations();
         }
         for (place, index, entry) in self.withdrawn.drain(..) {
             self.results[place] = Removed::Entry(entry, self.table.second(index));
