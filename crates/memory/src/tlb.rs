@@ -70,11 +70,20 @@ pub struct FetchEntry {
 
 const EMPTY: TlbEntry = TlbEntry { read: INVALID, write: INVALID, addend: 0, real: 0 };
 
-/// Longest runs of bytes that are looked for in a page that is at hand: for each there is a limit of its own.
-pub const ANCHOR_SPANS: [u64; 3] = [32, 128, 512];
+/// Longest runs of bytes that are looked for in a page that is at hand: for each there is a limit of its own. What is aligned
+/// and alone always fits.
+pub const ANCHOR_SPANS: [u64; 7] = [8, 16, 32, 64, 128, 256, 512];
 
 /// First offset in a page at which a run of [`ANCHOR_SPANS`] does not lie in it.
-pub const ANCHOR_LIMITS: [u64; 3] = [4097 - ANCHOR_SPANS[0], 4097 - ANCHOR_SPANS[1], 4097 - ANCHOR_SPANS[2]];
+pub const ANCHOR_LIMITS: [u64; 7] = {
+    let mut limits = ANCHOR_SPANS;
+    let mut n = 0;
+    while n < limits.len() {
+        limits[n] = 4097 - ANCHOR_SPANS[n];
+        n += 1;
+    }
+    limits
+};
 
 /// A page at hand for accesses by one register, the stack pointer for example: it may be read and written in the context
 /// that its half of the addresses has. `repr(C)`: generated code reads and fills it.
@@ -86,7 +95,7 @@ pub struct Anchor {
     /// Host address = EA + this, wrapping.
     pub addend: u64,
     /// [`ANCHOR_LIMITS`], or zeros if there is none.
-    pub limits: [u64; 3],
+    pub limits: [u64; 7],
 }
 
 /// Places for [`Anchor`]s: of quadrant 0 in problem state, and of quadrant 3 in privileged state.
@@ -477,7 +486,7 @@ mod tests {
         for forget in invalidate.iter().map(|f| f as &dyn Fn(&mut Tlb)).chain([withdraw]) {
             let mut tlb = Tlb { anchors: [anchor; ANCHORS], ..Tlb::default() };
             forget(&mut tlb);
-            assert!(tlb.anchors.iter().all(|a| a.limits == [0; 3]));
+            assert!(tlb.anchors.iter().all(|a| a.limits == [0; 7]));
         }
     }
 

@@ -128,10 +128,9 @@ impl Emit<'_, '_> {
         self.store_state(addend, guessed_addend(n));
     }
 
-    /// Whether what is looked up lies in the page at hand, and the addend.
-    fn at_anchor(&mut self, look: &Look) -> (Value, Value) {
+    /// Whether what is looked up, a run of the class `class` of [`ANCHOR_SPANS`], lies in the page at hand, and the addend.
+    fn at_anchor(&mut self, look: &Look, class: usize) -> (Value, Value) {
         let at = anchor(!self.has(mode::PR));
-        let class = ANCHOR_SPANS.iter().position(|span| look.span <= *span as i64).unwrap_or(ANCHOR_SPANS.len() - 1);
         let addend = self.load_state(I64, at + offset_of!(Anchor, addend) as i32);
         let page = self.load_state(I64, at + offset_of!(Anchor, page) as i32);
         let offset = self.b.ins().isub(look.first, page);
@@ -188,12 +187,13 @@ impl Emit<'_, '_> {
                     let (low, high) = (look.from, look.from + look.span);
                     self.local.pages.push(Page { base, low, high, store: look.store, addend });
                 }
-                match self.guesses[usize::from(look.store)] {
-                    Some(Guess::Anchor) if look.span <= ANCHOR_SPANS[2] as i64 => {
-                        let (hit, addend) = self.at_anchor(&look);
+                let class = ANCHOR_SPANS.iter().position(|span| look.span <= *span as i64);
+                match (self.guesses[usize::from(look.store)], class) {
+                    (Some(Guess::Anchor), Some(class)) => {
+                        let (hit, addend) = self.at_anchor(&look, class);
                         self.b.ins().brif(hit, on, &look.arguments(addend), cold, &[]);
                     }
-                    guess => {
+                    (guess, _) => {
                         let guess = if let Some(Guess::Loop(n)) = guess { Some(n) } else { None };
                         if let Some(n) = guess {
                             let wrong = self.guess(&look, n, on);
