@@ -13,6 +13,7 @@ use crate::device_tree::{self, Properties};
 use crate::direct;
 use crate::emulator::{Action, Boot, Emulator, Outcome, watch};
 use crate::guests::{self, Fetched};
+use crate::load;
 use crate::paths;
 use crate::run;
 use crate::tally::Tally;
@@ -28,6 +29,8 @@ const SMP_TESTS: &str = "boot,smp,hotplug,interrupts";
 /// Guests and processors that boot with hash translation: each kernel, and each processor.
 const HASH: [(&str, &str); 4] =
     [("debian-6.12", "power9"), ("debian-6.1", "power10"), ("debian-6.12-64k", "power8"), ("debian-sid", "power8")];
+/// How long a guest is under load.
+const LOAD_SECONDS: u64 = 10;
 /// The machine serves an Open Firmware client interface.
 const VOF: &str = "x-vof=on";
 /// The last line of what init says before it starts the shell.
@@ -126,6 +129,10 @@ fn all_checks() -> Vec<Check> {
     let [(cpu, level), rarely @ ..] = levels::LEVELS;
     add(&format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));
     add("xics", false, Box::new(xics));
+    // `cargo xtask load` has them all, for longer.
+    for row in [load::ROWS[0], load::ROWS[3]] {
+        add(&format!("load-{}", row.name()), true, Box::new(move |plan| row.run(&plan.guest(GUEST)?, 4, LOAD_SECONDS)));
+    }
     add("xive-off", true, Box::new(xive_off));
     for guest in guests::GUESTS {
         add(&format!("vof-{}", guest.name), false, Box::new(move |plan| vof_boots(plan, guest.name)));

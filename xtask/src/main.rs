@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|load|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ mod direct;
 mod emulator;
 mod guests;
 mod initrd;
+mod load;
 mod paths;
 mod perf;
 mod run;
@@ -82,6 +83,8 @@ enum Task {
         #[arg(long, conflicts_with = "only")]
         build_only: bool,
     },
+    /// Has guests under load, with each translation and each interrupt controller: right answers, nothing lost.
+    Load(load::Options),
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
@@ -152,6 +155,7 @@ fn run_task() -> Result<()> {
             ci::test(&Plan { emulator, only, thorough, mirror }, boots_only)
         }
         Task::BigEndian { only, build_only } => big_endian::run(only.as_deref(), build_only, mirror_uri),
+        Task::Load(options) => load::run(&options, mirror_uri),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {

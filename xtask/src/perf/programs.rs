@@ -12,12 +12,13 @@ use crate::paths;
 use crate::run;
 
 /// The compilers, and the Debian packages that they and their libraries come from.
-pub const TOOLS: &[(&str, &str)] = &[
-    (GUEST_COMPILER, "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"),
-    (HOST_COMPILER, "gcc libc6-dev"),
-    ("qemu-system-ppc64", "qemu-system-ppc"),
-];
-const GUEST_COMPILER: &str = "powerpc64le-linux-gnu-gcc";
+pub const TOOLS: &[(&str, &str)] =
+    &[(GUEST_COMPILER, GUEST_PACKAGES), (HOST_COMPILER, "gcc libc6-dev"), ("qemu-system-ppc64", "qemu-system-ppc")];
+/// The guest's compiler.
+pub const GUEST_COMPILER: &str = "powerpc64le-linux-gnu-gcc";
+/// The guest's compiler, and the packages that it and its library come from.
+pub const GUEST_TOOLS: &[(&str, &str)] = &[(GUEST_COMPILER, GUEST_PACKAGES)];
+const GUEST_PACKAGES: &str = "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross";
 /// The host's compiler.
 pub const HOST_COMPILER: &str = "cc";
 /// For both compilers: what a distribution builds with, and nothing that needs a library of the guest.
@@ -82,9 +83,14 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// Where the source of a program is.
+pub fn source(name: &str) -> PathBuf {
+    paths::root().join("xtask/guest-programs").join(format!("{name}.c"))
+}
+
 /// Compiles a source of `guest-programs`; `tools` says where the compiler is from.
 pub fn compile(compiler: &str, tools: &[(&str, &str)], flags: &[&str], name: &str, program: &Path) -> Result<()> {
-    let source = paths::root().join("xtask/guest-programs").join(format!("{name}.c"));
+    let source = source(name);
     let mut command = Command::new(compiler);
     command.args(flags).arg("-o").arg(program).arg(&source);
     run::capture(&mut command).with_context(|| {
