@@ -144,37 +144,46 @@ unsafe extern "C" fn unlinked() {
     )
 }
 
-/// A stub that goes on where the jump cache says, as [`vcpu::translated::jump_index`] does it, if the budget is not used up
+/// `rax` is the entry of the jump cache for the address in `rsi`, as [`vcpu::translated::jump_index`] has it; `rdx` where the
+/// pending word stands.
+macro_rules! entry_of {
+    () => {
+        "mov rdx, [r15 + {pending}]\nmov rax, rsi\nshr rax, 13\nxor rax, rsi\nshl rax, 3\nand eax, {mask}\nadd rax, [r15 + {table}]"
+    };
+}
+
+/// CFAR is written if it was not yet, while the page is the branch's.
+macro_rules! settled_cfar {
+    () => {
+        "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
+    };
+}
+
+/// A stub that goes on where the jump cache says, if the budget is not used up
 /// and nothing calls the vCPU away. `$key` loads the key into `rcx`; `$before` may set `rsi`, the address; `$found` is done
 /// once the way is known, before the page changes.
 macro_rules! jumping {
-    ($(#[$doc:meta])* $name:ident, $before:literal, $key:literal, $found:literal) => {
+    ($(#[$doc:meta])* $name:ident, $before:literal, $key:literal, $($found:tt)+) => {
         $(#[$doc])*
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 $before,
-                "mov rdx, [r15 + {pending}]",
-                "mov rax, rsi",
+                entry_of!(),
                 "mov edx, [rdx]",
-                "shr rax, 13",
                 "test rdi, rdi",
                 "js 6f",
                 "test edx, edx",
                 "jnz 5f",
                 "4:",
-                "xor rax, rsi",
                 $key,
-                "shl rax, 3",
-                "and eax, {mask}",
-                "add rax, [r15 + {table}]",
                 "cmp rsi, [rax + {ea}]",
                 "jne 7f",
                 "cmp rcx, [rax + {entry_key}]",
                 "jne 7f",
                 "mov rax, [rax + {code}]",
                 "8:",
-                $found,
+                $($found)+,
                 "and rsi, -4096",
                 "mov [r15 + {page}], rsi",
                 "jmp rax",
@@ -233,28 +242,22 @@ jumping!(
 jumping!(
     /// To the address in `rsi`.
     jump, "", "mov rcx, rsi\nshr rcx, 63\nmov rcx, [r15 + rcx * 8 + {key}]",
-    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
+    settled_cfar!()
 );
 jumping!(
     /// To NIA, behind an interrupt or whatever else sets NIA or MSR.
     go_on, "mov rsi, [r15 + {nia}]", "mov rcx, rsi\nshr rcx, 63\nmov rcx, [r15 + rcx * 8 + {key}]",
-    "inc qword ptr [r15 + {stayed}]\nmov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
+    concat!("inc qword ptr [r15 + {stayed}]\n", settled_cfar!())
 );
 
 /// What stands in a region for a jump to one of these stubs: the common case of it, so that each branch has an indirect
 /// jump of its own, as processors predict them. `$stub` does the rest. `$found` is done before the page changes.
 macro_rules! jumping_inline {
-    ($name:ident, $end:ident, $quadrant:literal, $stub:expr, $found:literal) => {
+    ($name:ident, $end:ident, $quadrant:literal, $stub:expr, $($found:tt)+) => {
         core::arch::global_asm!(
             concat!(".globl ", stringify!($name), "\n.hidden ", stringify!($name), "\n", stringify!($name), ":"),
-            "mov rdx, [r15 + {pending}]",
-            "mov rax, rsi",
-            "shr rax, 13",
+            entry_of!(),
             "mov rcx, [r15 + {key}]",
-            "xor rax, rsi",
-            "shl rax, 3",
-            "and eax, {mask}",
-            "add rax, [r15 + {table}]",
             "test rdi, rdi",
             "js 2f",
             "cmp dword ptr [rdx], 0",
@@ -263,7 +266,7 @@ macro_rules! jumping_inline {
             "jne 2f",
             "cmp rcx, [rax + {entry_key}]",
             "jne 2f",
-            $found,
+            $($found)+,
             "and rsi, -4096",
             "mov [r15 + {page}], rsi",
             "jmp qword ptr [rax + {code}]",
@@ -292,20 +295,8 @@ macro_rules! jumping_inline {
 }
 jumping_inline!(aileron_jump_low, aileron_jump_low_end, 0, number::JUMP_LOW, "");
 jumping_inline!(aileron_jump_high, aileron_jump_high_end, 1, number::JUMP_HIGH, "");
-jumping_inline!(
-    aileron_next_low,
-    aileron_next_low_end,
-    0,
-    number::JUMP,
-    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
-);
-jumping_inline!(
-    aileron_next_high,
-    aileron_next_high_end,
-    1,
-    number::JUMP,
-    "mov edx, [r15 + {branched}]\ntest edx, edx\njs 3f\nadd rdx, [r15 + {page}]\nmov [r15 + {cfar}], rdx\nmov dword ptr [r15 + {branched}], {none}\n3:"
-);
+jumping_inline!(aileron_next_low, aileron_next_low_end, 0, number::JUMP, settled_cfar!());
+jumping_inline!(aileron_next_high, aileron_next_high_end, 1, number::JUMP, settled_cfar!());
 
 /// The machine code that stands in a region for a jump to the stub, if there is any. It is position independent.
 pub fn inline(stub: usize) -> Option<&'static [u8]> {
