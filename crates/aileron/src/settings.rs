@@ -367,12 +367,6 @@ impl Reader {
         if settings.serials.is_empty() && settings.machine.dump_tree.is_none() {
             settings.warnings.push("the guest has no console: there is neither a default nor a -serial".into());
         }
-        let level = hypervisor::capability::IsaLevel::from(settings.model.level);
-        if settings.machine.compat.is_some_and(|compat| compat < level) {
-            settings
-                .warnings
-                .push("-machine max-cpu-compat: the guest is told so; later instructions still execute".into());
-        }
         Ok(self.settings)
     }
 }
@@ -570,7 +564,6 @@ mod tests {
             &["-m", "1G,slots=2,maxmem=2G"],
             &["-smp", "1,maxcpus=2"],
             &["-D", "/tmp/x"],
-            &["-cpu", "power10", "-M", "max-cpu-compat=power9"],
             &["-name", "x,process=y"],
         ] {
             assert!(!run(line).warnings.is_empty(), "{line:?}");

@@ -159,6 +159,8 @@ pub mod srr1 {
     pub const PREFIXED: u64 = 0x2000_0000;
     /// Machine check: SRR1 cause of an access to an address that no RAM or device answers (load or store).
     pub const MC_LOAD_STORE: u64 = 0x0020_0000;
+    /// Machine check: nothing answers where instructions are fetched from, as a POWER9 reports it.
+    pub const MC_FETCH: u64 = 0x0808_0000;
     /// Bits of the old MSR that are cleared before causes are ORed in.
     pub const CLEARED: u64 = 0x783F_0000;
 }

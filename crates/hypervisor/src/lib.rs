@@ -12,10 +12,11 @@ mod fwnmi;
 mod nearest;
 mod rtas;
 mod table;
+mod watchdog;
 
 pub use calls::tce::TceTable;
 pub use calls::vpa::DispatchInfo;
-pub use fwnmi::{FwnmiEntry, MachineCheckDelivery};
+pub use fwnmi::{FwnmiEntry, MachineCheckCause, MachineCheckDelivery};
 pub use nearest::nearest;
 pub use rtas::{RTAS_ERROR_LOG_MAX_BYTES, RTAS_STUB, call_stub, rtas_size_bytes};
 pub use table::{Config, Hypervisor, Observer, TableError};

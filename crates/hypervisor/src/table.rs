@@ -4,6 +4,7 @@ use crate::calls::{self, tce::TceRegistry, vpa::Vpas};
 use crate::capability::{Capabilities, IsaLevel};
 use crate::fwnmi::Fwnmi;
 use crate::rtas;
+use crate::watchdog::Watchdogs;
 use platform::papr::{HcallStatus, RtasStatus};
 use platform::{Hcall, HcallArgs, HcallContext, PaprDevice, RtasCall, RtasFunction};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,7 @@ pub struct Hypervisor {
     pub(crate) vpas: Vpas,
     pub(crate) fwnmi: Mutex<Fwnmi>,
     pub(crate) tce: TceRegistry,
+    pub(crate) watchdogs: Watchdogs,
     /// Held while `H_JOIN` looks at the other vCPUs, so that the last two cannot both join.
     pub(crate) join: Mutex<()>,
     /// log2 of the size of the hash table that was prepared.
@@ -162,6 +164,7 @@ impl Hypervisor {
             vpas: Vpas::new(config.max_vcpus),
             fwnmi: Mutex::new(Fwnmi::default()),
             tce: TceRegistry::default(),
+            watchdogs: Watchdogs::default(),
             join: Mutex::new(()),
             prepared_hpt: Mutex::default(),
             rtas_base_ra: AtomicU64::new(config.rtas_base_ra),
@@ -301,6 +304,7 @@ impl Hypervisor {
         self.vpas.reset();
         *lock(&self.fwnmi) = Fwnmi::default();
         *lock(&self.prepared_hpt) = None;
+        self.watchdogs.reset();
         self.rtas_base_ra.store(self.config.rtas_base_ra, SeqCst);
         *lock(&self.level) = self.config.capabilities.basis().effective();
         for device in &self.devices {

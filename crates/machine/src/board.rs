@@ -5,6 +5,7 @@ use crate::client::{self, ClientInterface};
 use crate::content::Content;
 use crate::error::MachineError;
 use crate::fdt::{Description, Tree, VioNode};
+use crate::firmware::Firmware;
 use crate::layout::{Layout, Wanted, place};
 use crate::loader::{Endianness, Kernel, open_initrd};
 use crate::lockstep::{self, Follower};
@@ -260,11 +261,14 @@ impl Machine {
         if let Some(client) = &client {
             client.attach(&hypervisor);
         }
+        let firmware =
+            Arc::new(Firmware { hypervisor: hypervisor.clone(), shared: shared.clone(), ram: Ram(memory.clone()) });
         let runner = Runner {
             shared,
             hypervisor,
             ram: Ram(memory),
             mmio: interrupts.clone(),
+            firmware,
             time: Time(clock.clone()),
             clock,
             entropy: config.entropy.clone(),
@@ -469,6 +473,7 @@ impl Machine {
                 let mut vcpu = shared.with_line(index, new);
                 vcpu.random = self.runner.entropy.next_u64();
                 vcpu.mmio = Some(self.runner.mmio.clone());
+                vcpu.firmware = Some(self.runner.firmware.clone());
                 self.engines_maker.engine(vcpu)
             })
             .collect();

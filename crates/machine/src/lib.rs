@@ -13,6 +13,7 @@ mod difference;
 mod error;
 pub mod fdt;
 mod fdt_writer;
+mod firmware;
 pub mod layout;
 pub mod loader;
 mod lockstep;

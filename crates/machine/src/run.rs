@@ -46,6 +46,7 @@ pub(crate) struct Runner {
     pub clock: Arc<timing::Clock>,
     pub ram: Ram,
     pub mmio: Arc<dyn Mmio>,
+    pub firmware: Arc<crate::firmware::Firmware>,
     pub time: Time,
     pub entropy: Arc<dyn Entropy>,
     /// For the first start after power-on.
@@ -85,6 +86,11 @@ impl Runner {
             return Ok(engines);
         }
         std::thread::scope(|scope| {
+            let watch = std::thread::Builder::new().name("watchdog".into());
+            if let Err(error) = watch.spawn_scoped(scope, || self.watch()) {
+                let reason = format!("the host starts no thread for the watchdogs: {error}");
+                self.shared.end(Ending::End(End::Quit(reason)));
+            }
             let mut threads = Vec::new();
             for (index, mut engine) in engines.into_iter().enumerate() {
                 let builder = std::thread::Builder::new().name(format!("vcpu{index}")).stack_size(STACK_BYTES);
@@ -102,8 +108,15 @@ impl Runner {
                 }
             }
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>();
+            self.hypervisor.end_watch();
             joined.into_iter().enumerate().map(|(index, engine)| engine.map_err(|_| Panicked(index))).collect()
         })
+    }
+
+    /// Lets the guest's watchdogs expire, under the real clock.
+    fn watch(&self) {
+        let wait_for = |deadline| self.clock.wait_for(deadline).unwrap_or_default();
+        self.hypervisor.watch(&|| self.clock.ticks(), &wait_for, &*self.shared);
     }
 
     /// The life of a vCPU's thread.
@@ -187,6 +200,7 @@ impl Runner {
     /// Whether the vCPU has something to execute; it is not quiet then.
     pub fn make_runnable(&self, engine: &mut Engine, turn: &mut Turn) -> bool {
         let vcpu = engine.vcpu();
+        self.hypervisor.expire_watchdogs(self.clock.ticks(), &*self.shared);
         let index = vcpu.index;
         match turn {
             Turn::Running => self.resume(vcpu),
@@ -244,13 +258,16 @@ impl Runner {
         }
     }
 
-    /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU. False when there is none.
+    /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU, or to the first watchdog that expires.
+    /// False when there is none.
     pub fn skip_to_deadline(&self, engines: &mut [Engine], turns: &[Turn]) -> bool {
         let deadline = |(engine, turn): (&mut Engine, &Turn)| match turn {
             Turn::Asleep(sleep) if sleep.wanted & pending::DECREMENTER != 0 => engine.vcpu().ticks_to_decrementer(),
             _ => None,
         };
-        let Some(ticks) = engines.iter_mut().zip(turns).filter_map(deadline).min() else { return false };
+        let watchdog = self.hypervisor.watchdog_deadline().map(|at| at.saturating_sub(self.clock.ticks()));
+        let decrementer = engines.iter_mut().zip(turns).filter_map(deadline).min();
+        let Some(ticks) = decrementer.into_iter().chain(watchdog).min() else { return false };
         self.clock.advance_ns(timing::ns_until(self.clock.ns(), ticks).max(1));
         true
     }

@@ -63,6 +63,8 @@ hcall_statuses! {
     H_P5 = -58;
     /// Sixth parameter.
     H_P6 = -59;
+    /// Nothing was to be done: the watchdog does not run.
+    H_NOOP = -63;
     /// Not while other threads run.
     H_MULTI_THREADS_ACTIVE = -9005;
     /// A flag that is not supported; bit 0 of the flags (IBM numbering): -256 minus the bit number of the first bad flag.
@@ -161,6 +163,7 @@ pub mod opcode {
         H_INT_SYNC = 0x3cc;
         H_INT_RESET = 0x3d0;
         H_RPT_INVALIDATE = 0x448;
+        H_WATCHDOG = 0x45c;
         H_RTAS = 0xf000;
         H_LOGICAL_MEMOP = 0xf001;
         H_VOF_CLIENT = 0xf005;

@@ -458,8 +458,7 @@ impl Vcpu {
         if self.state.msr & msr::IR == 0 {
             let real = ea & REAL_MASK;
             if self.memory.host(real & !PAGE_OFFSET, PAGE_SIZE).is_none() {
-                self.cia = ea;
-                return self.bad_real_address(ea);
+                return self.bad_real_address_of_fetch(ea);
             }
             return Ok(real);
         }
@@ -472,8 +471,7 @@ impl Vcpu {
         match self.walk(ea, Access::Fetch) {
             Ok(leaf) => {
                 if self.memory.host(leaf.real & !PAGE_OFFSET, PAGE_SIZE).is_none() {
-                    self.cia = ea;
-                    return self.bad_real_address(ea);
+                    return self.bad_real_address_of_fetch(ea);
                 }
                 self.tlb.fill_fetch(ea, context, leaf.real);
                 self.fetched.add(ea);
@@ -488,12 +486,18 @@ impl Vcpu {
     /// Nothing answers at the real address: a machine check, as a POWER9 reports a load or store that
     /// no unit takes.
     fn bad_real_address<T>(&mut self, ea: u64) -> R<T> {
-        self.raise(
+        self.raise_machine_check(
             Interrupt::new(Vector::MachineCheck, self.cia)
                 .with_srr1(srr1::MC_LOAD_STORE)
                 .with_dar(ea)
                 .with_dsisr(0x8000),
         )
+    }
+
+    /// The same of a fetch.
+    fn bad_real_address_of_fetch<T>(&mut self, ea: u64) -> R<T> {
+        self.cia = ea;
+        self.raise_machine_check(Interrupt::new(Vector::MachineCheck, ea).with_srr1(srr1::MC_FETCH))
     }
 
     /// Takes an alignment interrupt unless `ea` is a multiple of `size`.

@@ -51,9 +51,45 @@ impl Handler {
     }
 }
 
+/// What becomes of a machine check of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineCheck {
+    /// The interrupt at 0x200.
+    Vector,
+    /// The interrupt, but the guest goes on at `nia` with `r3`.
+    Entry {
+        /// First instruction.
+        nia: u64,
+        /// What r3 holds there.
+        r3: u64,
+    },
+    /// It cannot be taken yet: the instruction is executed again.
+    Later,
+}
+
+/// Who decides where the guest takes machine checks (PAPR's `ibm,nmi-register`).
+pub trait Firmware: Send + Sync {
+    /// Machine check `interrupt` of vCPU `index`, with its r3.
+    fn machine_check(&self, index: usize, r3: u64, interrupt: &Interrupt) -> MachineCheck;
+}
+
 impl Vcpu {
     /// Takes `interrupt`: writes every register that it writes, and all that follows.
     pub fn take_interrupt(&mut self, interrupt: &Interrupt) {
+        let firmware = self.firmware.clone().filter(|_| interrupt.vector == Vector::MachineCheck);
+        let answer = firmware.map(|f| f.machine_check(self.index, self.state.gpr[3], interrupt));
+        if answer == Some(MachineCheck::Later) {
+            self.state.nia = interrupt.return_address;
+            return;
+        }
+        self.apply_interrupt(interrupt);
+        if let Some(MachineCheck::Entry { nia, r3 }) = answer {
+            (self.state.nia, self.state.gpr[3]) = (nia, r3);
+        }
+    }
+
+    /// Writes every register that `interrupt` writes, and all that follows.
+    fn apply_interrupt(&mut self, interrupt: &Interrupt) {
         let old_msr = self.state.msr;
         let delivery = deliver(self.model, self.state.lpcr, old_msr, interrupt);
         self.observer.interrupt(self.index, interrupt, old_msr, &delivery);
@@ -85,6 +121,16 @@ impl Vcpu {
         self.raised = Raised::from(&interrupt);
         self.exit = Exit::Interrupt(interrupt);
         Err(Stop)
+    }
+
+    /// Leaves the instruction with a machine check. It is taken by [`Vcpu::take_interrupt`] whatever engine runs, since
+    /// [`Vcpu::firmware`] has a say.
+    ///
+    /// # Errors
+    /// Always [`Stop`].
+    pub(crate) fn raise_machine_check<T>(&mut self, interrupt: Interrupt) -> R<T> {
+        self.handlers.lpcr = NO_LPCR;
+        self.raise(interrupt)
     }
 
     /// Leaves the current instruction with a program interrupt.

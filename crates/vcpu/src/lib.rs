@@ -166,6 +166,8 @@ pub struct Vcpu {
     pub random: u64,
     /// Registers of devices, if there are any.
     pub mmio: Option<Arc<dyn Mmio>>,
+    /// Who has a say in machine checks.
+    pub firmware: Option<Arc<dyn interrupts::Firmware>>,
     /// Under the virtual clock: address of the instruction that may reach devices because it runs as a block of its own;
     /// [`NOT_ALONE`] if there is none. What it changes is then seen behind it, by whichever engine.
     pub alone_at: u64,
@@ -233,6 +235,7 @@ impl Vcpu {
             code_events: Vec::new(),
             random: 0x9E37_79B9_7F4A_7C15 ^ index as u64,
             mmio: None,
+            firmware: None,
             alone_at: NOT_ALONE,
         };
         vcpu.reset();

@@ -64,6 +64,7 @@ pub(crate) fn rows(capabilities: &Capabilities) -> Vec<CoreHcall> {
         row!(H_RANDOM, Some("hcall-random"), info::random),
         row!(H_SET_MODE, Some("hcall-set-mode"), mode::set_mode),
         row!(H_REGISTER_PROC_TBL, None, process_table::register),
+        row!(H_WATCHDOG, Some("hcall-watchdog"), crate::watchdog::hcall),
         row!(H_RTAS, None, crate::rtas::hcall),
         row!(H_PIC, None, info::absent),
         row!(H_QUERY_VAS_CAPABILITIES, None, info::absent),

@@ -2,7 +2,7 @@
 
 use crate::Hypervisor;
 use crate::capability::{Cap, Capabilities};
-use crate::fwnmi::ENTRY_LIMIT;
+use crate::fwnmi::{ENTRY_LIMIT, Fwnmi};
 use crate::table::{CoreRtas, lock};
 use platform::papr::RtasStatus;
 use platform::papr::token::*;
@@ -221,17 +221,18 @@ fn nmi_register(hypervisor: &Hypervisor, _: &mut HcallContext<'_>, call: &mut Rt
     if !acceptable(system_reset) || !acceptable(machine_check) {
         return RtasStatus::PARAMETER_ERROR;
     }
-    lock(&hypervisor.fwnmi).entries = Some((system_reset, machine_check));
+    // Who registers handles no machine check, even if the kernel before it did.
+    *lock(&hypervisor.fwnmi) = Fwnmi { entries: Some((system_reset, machine_check)), interlock: None };
     RtasStatus::SUCCESS
 }
 
-/// Releases the error log.
+/// Releases the error log. A vCPU that does not hold it is told of success, since Linux calls this behind system resets too.
 fn nmi_interlock(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, _: &mut RtasCall<'_>) -> RtasStatus {
     let mut fwnmi = lock(&hypervisor.fwnmi);
-    if fwnmi.entries.is_none() || fwnmi.interlock != Some(context.vcpu.index()) {
+    if fwnmi.entries.is_none() {
         return RtasStatus::PARAMETER_ERROR;
     }
-    fwnmi.interlock = None;
+    fwnmi.interlock.take_if(|holder| *holder == context.vcpu.index());
     RtasStatus::SUCCESS
 }
 

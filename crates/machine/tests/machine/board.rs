@@ -93,3 +93,19 @@ fn machines_that_cannot_be_built() {
     assert!(matches!(new(&|config| config.kernel_address = 1), MachineError::Layout(_)));
     std::fs::remove_file(path).unwrap();
 }
+
+#[test]
+fn a_watchdog_ends_what_loops_and_what_sleeps() {
+    // li r3,0x45c; li r4,0x102: start, restart; li r5,1; li r6,20: ms; sc 1.
+    let start = [0x3860_045c, 0x3880_0102, 0x38a0_0001, 0x38c0_0014, 0x4400_0022];
+    // b .; and li r3,0xe0 (H_CEDE); sc 1; b .-8.
+    for rest in [&[0x4800_0000][..], &[0x3860_00e0, 0x4400_0022, 0x4bff_fff8]] {
+        let path = image(&[&start[..], rest].concat(), &[]);
+        for clock in [timing::Clock::real(None), timing::Clock::virtual_time(0)] {
+            let mut machine = Machine::new(config(path.clone(), clock)).unwrap();
+            assert_eq!(machine.run().unwrap(), End::Reboot);
+            assert!((20_000_000..2_000_000_000).contains(&machine.clock().ns()), "{} ns", machine.clock().ns());
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -4,3 +4,4 @@ mod board;
 mod exploitation;
 mod guest;
 mod lockstep;
+mod machine_check;
