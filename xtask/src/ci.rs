@@ -29,7 +29,7 @@ const TOOLS: &[(&str, &str)] = &[
 /// Everything: the tools, then what `test` does on Aileron.
 pub fn ci(plan: &Plan) -> Result<()> {
     let mut tally = Tally::new();
-    tally.step("tools", tools);
+    tally.step("tools", need_tools);
     sources(&mut tally);
     boots(plan, &mut tally)?;
     // A report, not a limit: a busy host would make a limit fail.
@@ -86,13 +86,15 @@ pub fn build_aileron() -> Result<()> {
     Ok(())
 }
 
-fn cargo() -> Command {
+/// Cargo, in the project.
+pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::root());
     command
 }
 
-fn tools() -> Result<()> {
+/// Makes the programs runnable that the checks need.
+pub fn need_tools() -> Result<()> {
     need(TOOLS)
 }
 

@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|load|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|load|coverage|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ mod apt;
 mod big_endian;
 mod checks;
 mod ci;
+mod coverage;
 mod cpio;
 mod device_tree;
 mod direct;
@@ -85,6 +86,9 @@ enum Task {
     },
     /// Has guests under load, with each translation and each interrupt controller: right answers, nothing lost.
     Load(load::Options),
+    /// What the instruction table has: rows, those with semantics, and those that were compared with QEMU's user mode, by
+    /// chapter and facility. Makes the comparison first.
+    Coverage,
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
@@ -156,6 +160,7 @@ fn run_task() -> Result<()> {
         }
         Task::BigEndian { only, build_only } => big_endian::run(only.as_deref(), build_only, mirror_uri),
         Task::Load(options) => load::run(&options, mirror_uri),
+        Task::Coverage => coverage::run(),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {

@@ -232,6 +232,11 @@ fn every_row_agrees(order: Order) {
         tally.tests,
         tally.signals
     );
+    if let Ok(path) = std::env::var("AILERON_DIFF_REPORT") {
+        // For `cargo xtask coverage`.
+        let names: String = tally.compared.iter().map(|op| format!("{}\n", op.row().name)).collect();
+        std::fs::write(&path, names).unwrap_or_else(|e| panic!("AILERON_DIFF_REPORT={path}: {e}"));
+    }
     assert!(most == 0 || !only.is_empty() || tally.regions > 1000, "only {} regions were translated", tally.regions);
     tally.assert_no_failures(&version);
 }
