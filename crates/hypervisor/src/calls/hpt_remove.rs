@@ -101,27 +101,36 @@ const TYPE_REQUEST: u64 = 1 << 62;
 const TYPE_RESPONSE: u64 = 2 << 62;
 const TYPE_END: u64 = 3 << 62;
 
-/// Codes of `H_BULK_REMOVE`'s response.
-const BULK_NOT_FOUND: u64 = 1 << 60;
-const BULK_PARAMETER: u64 = 2 << 60;
-/// From reference and change bits of an entry to those of the response.
-const BULK_RC_SHIFT: u32 = 51;
-/// Flags of a request.
-const BULK_FLAGS: u64 = 3 << 56;
-const BULK_ANDCOND: u64 = 1 << 56;
-const BULK_AVPN: u64 = 2 << 56;
-/// Entry.
-const BULK_INDEX: u64 = 0x00FF_FFFF_FFFF_FFFF;
-/// Requests of a call.
-const BULK_MOST: usize = 4;
+/// From reference and change bits of an entry to those of a response.
+const RC_SHIFT: u32 = 51;
+/// Entry of a specifier.
+const INDEX: u64 = 0x00FF_FFFF_FFFF_FFFF;
 
-/// Up to four requests, each with flags and entry in one register and the AVPN in the next.
-pub(super) fn bulk_remove(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
-    let table = context.vcpu.hash_table();
-    let mut removal = Removal::new(&table);
-    let mut requests = Vec::new();
+/// How one of the calls for several entries writes its responses.
+struct Form {
+    /// The entry was not there.
+    not_found: u64,
+    /// There is no such entry, or the request makes no sense.
+    parameter: u64,
+    /// Bits of the request that its response has too.
+    repeated: u64,
+    /// Number of the first response's register, and from one to the next.
+    registers: (usize, usize),
+}
+
+/// Removes the entries of `requests` up to the end or the first bad one, and tells what became of them. What `wanted` makes of
+/// a request (its number, itself) says of an entry's first doubleword whether it is meant; `None`: the request makes no sense.
+fn remove_all<W: Fn(u64) -> bool>(
+    context: &mut HcallContext<'_>,
+    table: &HashTable,
+    form: &Form,
+    requests: impl Iterator<Item = u64>,
+    wanted: impl Fn(usize, u64) -> Option<W>,
+) -> HcallStatus {
+    let mut removal = Removal::new(table);
+    let mut done = Vec::new();
     let mut status = HcallStatus::H_SUCCESS;
-    for &[request, avpn] in args.as_chunks::<2>().0.iter().take(BULK_MOST) {
+    for (n, request) in requests.enumerate() {
         match request & TYPE {
             TYPE_END => break,
             TYPE_REQUEST => {}
@@ -130,84 +139,82 @@ pub(super) fn bulk_remove(_: &Hypervisor, context: &mut HcallContext<'_>, args: 
                 break;
             }
         }
-        requests.push(request);
-        let flags = match request & BULK_FLAGS {
-            0 => 0,
-            BULK_ANDCOND => ANDCOND,
-            BULK_AVPN => AVPN,
-            _ => {
+        done.push(request);
+        let goes_on = match wanted(n, request) {
+            Some(wanted) => removal.add(context, request & INDEX, wanted),
+            None => {
                 removal.results.push(Removed::Parameter);
-                status = HcallStatus::H_PARAMETER;
-                break;
+                false
             }
         };
-        if !removal.add(context, request & BULK_INDEX, |entry| matches(entry, flags, avpn)) {
+        if !goes_on {
             status = HcallStatus::H_PARAMETER;
             break;
         }
     }
     removal.finish(context);
-    for (n, (request, result)) in requests.iter().zip(&removal.results).enumerate() {
-        let response = request & (BULK_INDEX | BULK_FLAGS) | TYPE_RESPONSE;
+    let (first, step) = form.registers;
+    for (n, (request, result)) in done.iter().zip(&removal.results).enumerate() {
         let told = match result {
-            Removed::Entry(_, second) => (second & (r::R | r::C)) << BULK_RC_SHIFT,
-            Removed::NotFound => BULK_NOT_FOUND,
-            Removed::Parameter => BULK_PARAMETER,
+            Removed::Entry(_, second) => (second & (r::R | r::C)) << RC_SHIFT,
+            Removed::NotFound => form.not_found,
+            Removed::Parameter => form.parameter,
         };
-        context.vcpu.set_gpr(4 + 2 * n, response | told);
+        context.vcpu.set_gpr(first + step * n, TYPE_RESPONSE | request & form.repeated | told);
     }
     status
 }
 
+/// Flags of a request.
+const BULK_FLAGS: u64 = 3 << 56;
+const BULK_ANDCOND: u64 = 1 << 56;
+const BULK_AVPN: u64 = 2 << 56;
+/// Requests of a call.
+const BULK_MOST: usize = 4;
+const BULK_NOT_FOUND: u64 = 1 << 60;
+const BULK_PARAMETER: u64 = 2 << 60;
+const BULK: Form =
+    Form { not_found: BULK_NOT_FOUND, parameter: BULK_PARAMETER, repeated: INDEX | BULK_FLAGS, registers: (4, 2) };
+
+/// Up to four requests, each with flags and entry in one register and the AVPN in the next.
+pub(super) fn bulk_remove(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
+    let table = context.vcpu.hash_table();
+    let pairs = args.as_chunks::<2>().0;
+    let requests = pairs.iter().take(BULK_MOST).map(|pair| pair[0]);
+    remove_all(context, &table, &BULK, requests, |n, request| {
+        let flags = match request & BULK_FLAGS {
+            0 => 0,
+            BULK_ANDCOND => ANDCOND,
+            BULK_AVPN => AVPN,
+            _ => return None,
+        };
+        let avpn = pairs[n][1];
+        Some(move |entry| matches(entry, flags, avpn))
+    })
+}
+
 /// Request of `H_BLOCK_REMOVE`: the entry must have the block's AVPN.
 const BLOCK_AVPN: u64 = 1 << 56;
-/// Response: the entry was not there.
-const BLOCK_NOT_FOUND: u64 = 1 << 59;
-/// Response: there is no such entry.
-const BLOCK_PARAMETER: u64 = 2 << 59;
 /// Pages of a block.
 const BLOCK_PAGES: u64 = 8;
+const BLOCK_NOT_FOUND: u64 = 1 << 59;
+const BLOCK_PARAMETER: u64 = 2 << 59;
+const BLOCK: Form = Form { not_found: BLOCK_NOT_FOUND, parameter: BLOCK_PARAMETER, repeated: INDEX, registers: (5, 1) };
 
 /// The AVPN of a block of eight pages, and up to eight entries in it.
 pub(super) fn block_remove(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
     let avpn = args[0] & !0x7F;
     let table = context.vcpu.hash_table();
-    let mut removal = Removal::new(&table);
-    let mut requests = Vec::new();
-    let mut status = HcallStatus::H_SUCCESS;
-    for &request in &args[1..] {
-        match request & TYPE {
-            TYPE_END => break,
-            TYPE_REQUEST => {}
-            _ => {
-                status = HcallStatus::H_PARAMETER;
-                break;
-            }
-        }
-        requests.push(request);
-        let index = request & BULK_INDEX;
-        let wanted = |entry: u64| {
+    let (table, requests) = (&*table, args[1..].iter().copied());
+    remove_all(context, table, &BLOCK, requests, |_, request| {
+        Some(move |entry: u64| {
             // Pages of one block differ in low bits of the AVPN if they are that large.
-            let shift = table.read(index).1;
-            let size = table.sizes().of_entry(entry, shift).map_or(12, |size| size.base);
+            let second = table.read(request & INDEX).1;
+            let size = table.sizes().of_entry(entry, second).map_or(12, |size| size.base);
             let low = (BLOCK_PAGES << size).saturating_sub(1) >> 23 << 7;
             entry & v::V != 0 && (request & BLOCK_AVPN == 0 || (entry ^ avpn) & !0x7F & !low == 0)
-        };
-        if !removal.add(context, index, wanted) {
-            status = HcallStatus::H_PARAMETER;
-            break;
-        }
-    }
-    removal.finish(context);
-    for (n, (request, result)) in requests.iter().zip(&removal.results).enumerate() {
-        let told = match result {
-            Removed::Entry(_, second) => (second & (r::R | r::C)) << BULK_RC_SHIFT,
-            Removed::NotFound => BLOCK_NOT_FOUND,
-            Removed::Parameter => BLOCK_PARAMETER,
-        };
-        context.vcpu.set_gpr(5 + n, TYPE_RESPONSE | request & BULK_INDEX | told);
-    }
-    status
+        })
+    })
 }
 
 #[cfg(test)]
