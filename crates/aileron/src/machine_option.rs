@@ -16,6 +16,8 @@ pub struct MachineOption {
     pub compat: Option<IsaLevel>,
     /// `mmu`.
     pub mmu: Option<Mmu>,
+    /// `resize-hpt=disabled`.
+    pub fixed_hash_table: bool,
     /// `ic-mode`.
     pub interrupt_mode: InterruptMode,
     /// `x-vof`.
@@ -148,8 +150,12 @@ impl MachineOption {
                 }
             }
             Property::ResizeHpt => match value.as_str() {
-                "enabled" | "default" => {}
-                "disabled" | "required" => warn("a guest may resize its hash table, or not, as it likes"),
+                "enabled" | "default" => self.fixed_hash_table = false,
+                "disabled" => self.fixed_hash_table = true,
+                "required" => bail!(
+                    "not supported: the hash table is made for all RAM at the start, and no guest needs to resize it; use \
+                     resize-hpt=enabled"
+                ),
                 _ => bail!("'{value}' is none of enabled, disabled, required, default"),
             },
             Property::InterruptMode => match value.as_str() {
@@ -259,6 +265,10 @@ mod tests {
             assert!(machine(text).is_ok(), "{text}");
         }
         assert_eq!(machine("append=a,,b").unwrap().0.append.unwrap(), "a,b");
+        for (text, fixed) in [("resize-hpt=disabled", true), ("resize-hpt=disabled,resize-hpt=enabled", false)] {
+            let (option, warnings) = machine(text).unwrap();
+            assert_eq!((option.fixed_hash_table, warnings), (fixed, Vec::new()), "{text}");
+        }
     }
 
     #[test]
@@ -276,6 +286,7 @@ mod tests {
             ("pseries,ic-mode=apic", &["apic", "known are xics, xive, dual"]),
             ("pseries,mmu=segments", &["segments", "radix, hash"]),
             ("pseries,resize-hpt=maybe", &["resize-hpt", "maybe"]),
+            ("pseries,resize-hpt=required", &["resize-hpt", "not supported", "enabled"]),
             ("pseries,max-cpu-compat=power99", &["power99", "known are"]),
             ("pseries,dumpdtb=", &["dumpdtb", "path"]),
             ("pseries,dtb=x", &["not supported"]),

@@ -167,6 +167,7 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         max_vcpus: count(settings.topology.max_vcpus),
         capabilities,
         mmu: settings.machine.mmu,
+        fixed_hash_table: settings.machine.fixed_hash_table,
         interrupt_mode: settings.machine.interrupt_mode,
         client_interface: settings.machine.client_interface,
         kernel,

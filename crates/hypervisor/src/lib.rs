@@ -14,6 +14,7 @@ mod rtas;
 mod table;
 mod watchdog;
 
+pub use calls::HPT_RESIZE;
 pub use calls::tce::TceTable;
 pub use calls::vpa::DispatchInfo;
 pub use fwnmi::{FwnmiEntry, MachineCheckCause, MachineCheckDelivery};

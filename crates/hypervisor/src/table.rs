@@ -178,6 +178,11 @@ impl Hypervisor {
         })
     }
 
+    /// Takes the calls away that a string of `ibm,hypertas-functions` announces, and with them the string.
+    pub fn withhold(&mut self, hypertas: &str) {
+        self.hcalls.retain(|entry| entry.row.hypertas != Some(hypertas));
+    }
+
     /// Who hears of calls.
     pub fn set_observer(&mut self, observer: Arc<dyn Observer>) {
         self.observer = Some(observer);
@@ -316,6 +321,7 @@ impl Hypervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::HPT_RESIZE;
     use crate::calls::test_support::Rig;
     use platform::papr::opcode::*;
     use proptest::prelude::*;
@@ -376,6 +382,18 @@ mod tests {
         }
         let rig = Rig::new("power9", &[("rpt-invalidate", "on")]);
         assert!(rig.hypervisor.hypertas_functions().contains(&"hcall-rpt-invalidate"));
+    }
+
+    #[test]
+    fn what_is_withheld_is_not_there() {
+        let mut rig = Rig::new("power9", &[]);
+        assert_eq!(rig.call(H_RESIZE_HPT_PREPARE, &[0, 18]).0, 0);
+        rig.hypervisor.withhold(HPT_RESIZE);
+        assert!(!rig.hypervisor.hypertas_functions().contains(&HPT_RESIZE));
+        for opcode in [H_RESIZE_HPT_PREPARE, H_RESIZE_HPT_COMMIT] {
+            assert_eq!(rig.call(opcode, &[0, 18]), HcallStatus::H_FUNCTION);
+        }
+        assert_eq!(rig.call(H_READ, &[0, 0]).0, 0, "others stay");
     }
 
     #[test]

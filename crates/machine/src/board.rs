@@ -19,7 +19,7 @@ use cpu::CpuModel;
 use devices::{Controller, InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use engine::{Engine, EngineStats};
 use hypervisor::capability::{Cap, Capabilities};
-use hypervisor::{Hypervisor, RTAS_STUB, rtas_size_bytes};
+use hypervisor::{HPT_RESIZE, Hypervisor, RTAS_STUB, rtas_size_bytes};
 use memory::{HashTable, Memory, hpt};
 use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
 use std::path::PathBuf;
@@ -57,6 +57,8 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// How the guest translates; `None`: as processor and kernel's command line let expect.
     pub mmu: Option<Mmu>,
+    /// The guest may not resize its hash table.
+    pub fixed_hash_table: bool,
     /// Which interrupt controllers there are.
     pub interrupt_mode: InterruptMode,
     /// The kernel is entered with an Open Firmware client interface and negotiates; else with a tree as after that.
@@ -254,6 +256,9 @@ impl Machine {
             },
             devices,
         )?;
+        if config.fixed_hash_table {
+            hypervisor.withhold(HPT_RESIZE);
+        }
         if let Some(observer) = &config.hcall_observer {
             hypervisor.set_observer(observer.clone());
         }

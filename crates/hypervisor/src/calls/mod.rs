@@ -18,6 +18,9 @@ use crate::table::CoreHcall;
 use platform::Hcall;
 use platform::papr::opcode::*;
 
+/// The string of `ibm,hypertas-functions` that announces the calls that resize a hash table.
+pub const HPT_RESIZE: &str = "hcall-hpt-resize";
+
 macro_rules! row {
     ($opcode:ident, $hypertas:expr, $handler:path) => {
         CoreHcall { row: Hcall { opcode: $opcode, name: stringify!($opcode), hypertas: $hypertas }, handler: $handler }
@@ -36,8 +39,8 @@ pub(crate) fn rows(capabilities: &Capabilities) -> Vec<CoreHcall> {
         row!(H_BULK_REMOVE, Some("hcall-bulk"), hpt_remove::bulk_remove),
         // Not announced: a guest needs the characteristics of block invalidation too, which nobody has told it.
         row!(H_BLOCK_REMOVE, None, hpt_remove::block_remove),
-        row!(H_RESIZE_HPT_PREPARE, Some("hcall-hpt-resize"), hpt_resize::prepare),
-        row!(H_RESIZE_HPT_COMMIT, Some("hcall-hpt-resize"), hpt_resize::commit),
+        row!(H_RESIZE_HPT_PREPARE, Some(HPT_RESIZE), hpt_resize::prepare),
+        row!(H_RESIZE_HPT_COMMIT, Some(HPT_RESIZE), hpt_resize::commit),
         row!(H_GET_TCE, Some("hcall-tce"), tce::get_tce),
         row!(H_PUT_TCE, Some("hcall-tce"), tce::put_tce),
         row!(H_STUFF_TCE, Some("hcall-multi-tce"), tce::stuff_tce),

@@ -50,6 +50,7 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
         max_vcpus: 2,
         capabilities,
         mmu: None,
+        fixed_hash_table: false,
         interrupt_mode: devices::InterruptMode::Dual,
         client_interface: false,
         kernel,
