@@ -123,7 +123,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// Replaces a table of a page.
-fn page_with(page: &Path, name: &str, table: &str) -> Result<()> {
+pub fn page_with(page: &Path, name: &str, table: &str) -> Result<()> {
     let old = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
     let new = replaced(&old, name, table).with_context(|| format!("in {}", page.display()))?;
     fs::write(page, new).with_context(|| format!("cannot write {}", page.display()))

@@ -23,6 +23,8 @@ pub enum Side {
 pub enum Group {
     /// Boots to init.
     Boot,
+    /// The same with hash translation.
+    Hash,
     /// `integer.c`.
     Integer,
     /// `system.c`.
@@ -36,6 +38,7 @@ impl Group {
     pub fn name(self) -> &'static str {
         match self {
             Self::Boot => "boot",
+            Self::Hash => "hash",
             Self::Integer => "integer",
             Self::System => "system",
             Self::Scaling => "scaling",
@@ -75,6 +78,10 @@ const fn kernel(name: &'static str, group: Group, wanted: Option<(f64, Option<f6
     Row { name, unit: "ns", group, compare: Compare::QemuByOwn, wanted }
 }
 
+const fn hash(name: &'static str, wanted: Option<(f64, Option<f64>)>) -> Row {
+    Row { name, unit: "s", group: Group::Hash, compare: Compare::QemuByOwn, wanted }
+}
+
 const fn boot(name: &'static str, unit: &'static str, compare: Compare, wanted: Option<(f64, Option<f64>)>) -> Row {
     Row { name, unit, group: Group::Boot, compare, wanted }
 }
@@ -91,6 +98,10 @@ pub const BOOT_WARM_CPU: &str = "boot warm, CPU";
 pub const BOOT_MEMORY: &str = "boot cold, memory";
 /// Instructions that the guest retired.
 pub const BOOT_RETIRED: &str = "boot cold, retired";
+/// With hash translation, without a translation cache.
+pub const HASH_COLD_WALL: &str = "boot hash cold, wall";
+/// CPU time of the same.
+pub const HASH_COLD_CPU: &str = "boot hash cold, CPU";
 /// Two loops at once.
 pub const SCALING: &str = "two vCPUs";
 
@@ -102,6 +113,8 @@ pub const ROWS: &[Row] = &[
     boot(BOOT_WARM_CPU, "s", Compare::QemuByOwn, None),
     boot(BOOT_RETIRED, "M", Compare::Shown, None),
     boot(BOOT_MEMORY, "MiB", Compare::QemuByOwn, Some((1.0, None))),
+    hash(HASH_COLD_WALL, Some((2.0, Some(3.0)))),
+    hash(HASH_COLD_CPU, None),
     kernel("sieve", Group::Integer, None),
     kernel("crc32-bits", Group::Integer, None),
     kernel("crc32-table", Group::Integer, None),

@@ -16,8 +16,8 @@ use crate::perf::nice::Niceness;
 use crate::perf::programs::{self, Programs};
 use crate::perf::results::{self, Sample};
 use crate::perf::rows::{
-    BOOT_COLD_CPU, BOOT_COLD_WALL, BOOT_MEMORY, BOOT_RETIRED, BOOT_WARM_CPU, BOOT_WARM_WALL, Group, ROWS, SCALING,
-    Side, Values,
+    BOOT_COLD_CPU, BOOT_COLD_WALL, BOOT_MEMORY, BOOT_RETIRED, BOOT_WARM_CPU, BOOT_WARM_WALL, Group, HASH_COLD_CPU,
+    HASH_COLD_WALL, ROWS, SCALING, Side, Values,
 };
 use crate::perf::saved::Run;
 use crate::perf::{facts, page_with, plot, report, retired};
@@ -30,7 +30,7 @@ const PICTURE: &str = "docs/performance.svg";
 /// What the suite is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only rows with this in their name, or a group: boot, integer, system, scaling. May be given several times.
+    /// Only rows with this in their name, or a group: boot, hash, integer, system, scaling. May be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// How often everything is measured; the table has the medians.
@@ -69,7 +69,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
     for only in &options.only {
         ensure!(
             ROWS.iter().any(|row| row.group.name() == only || row.name.contains(only.as_str())),
-            "no row has {only:?} in its name; there are the groups boot, integer, system, scaling, and the rows {}",
+            "no row has {only:?} in its name; there are the groups boot, hash, integer, system, scaling, and the rows {}",
             rows.join("; ")
         );
     }
@@ -184,6 +184,9 @@ impl Suite<'_> {
                 if boots && self.has_warm_boots {
                     self.warm_boot(emulator, &run, &cache)?;
                 }
+                if self.options.wants_some_of(Group::Hash) {
+                    self.hash_boot(emulator, &run)?;
+                }
                 self.kernels(emulator, &run)?;
                 self.scaling(emulator, &run)?;
             }
@@ -244,8 +247,14 @@ impl Suite<'_> {
 
     /// A boot whose process 1 powers off at once.
     fn boot(&self, emulator: Emulator, what: &str, options: &[String]) -> Result<Outcome> {
+        self.boot_with(emulator, what, options, None)
+    }
+
+    /// The same, with this on the kernel's command line too.
+    fn boot_with(&self, emulator: Emulator, what: &str, options: &[String], word: Option<&str>) -> Result<Outcome> {
         let mut boot = self.prepared(emulator);
         boot.append.push("rdinit=/perf/off".to_owned());
+        boot.append.extend(word.map(str::to_owned));
         boot.options.extend_from_slice(options);
         let outcome = self.finished(&boot, what)?;
         let (wall, cpu) = (outcome.spent.wall.as_secs_f64(), outcome.spent.cpu.as_secs_f64());
@@ -267,6 +276,14 @@ impl Suite<'_> {
             self.values.add(BOOT_WARM_WALL, side, outcome.spent.wall.as_secs_f64());
             self.values.add(BOOT_WARM_CPU, side, outcome.spent.cpu.as_secs_f64());
         }
+        Ok(())
+    }
+
+    fn hash_boot(&mut self, emulator: Emulator, run: &str) -> Result<()> {
+        let no_cache = if emulator == Emulator::Aileron { self.without_cache() } else { Vec::new() };
+        let outcome = self.boot_with(emulator, &format!("{run}, boot hash"), &no_cache, Some("disable_radix"))?;
+        self.values.add(HASH_COLD_WALL, side(emulator), outcome.spent.wall.as_secs_f64());
+        self.values.add(HASH_COLD_CPU, side(emulator), outcome.spent.cpu.as_secs_f64());
         Ok(())
     }
 
