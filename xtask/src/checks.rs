@@ -1,6 +1,7 @@
 //! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
 
 mod levels;
+pub mod matrix;
 
 use std::fs;
 use std::path::Path;
@@ -128,6 +129,9 @@ fn all_checks() -> Vec<Check> {
     }
     let [(cpu, level), rarely @ ..] = levels::LEVELS;
     add(&format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));
+    for row in matrix::ROWS.into_iter().filter(|row| row.daily) {
+        add(&row.name(), true, Box::new(move |plan| row.translated(plan)));
+    }
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {

@@ -50,6 +50,16 @@ pub fn test(plan: &Plan, boots_only: bool) -> Result<()> {
     tally.finish()
 }
 
+/// The boot matrix; its table is written into `page`.
+pub fn matrix(plan: &Plan, page: Option<&Path>) -> Result<()> {
+    use_unpacked_tools();
+    build_aileron()?;
+    let mut tally = Tally::new();
+    let result = checks::matrix::run_all(plan, &mut tally, page);
+    tally.finish()?;
+    result
+}
+
 fn sources(tally: &mut Tally) {
     tally.step("format", || run::run(cargo().args(["fmt", "--all", "--check"])));
     tally.step("clippy", || {

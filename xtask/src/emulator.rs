@@ -65,6 +65,8 @@ pub struct Boot {
     pub cpu: &'static str,
     /// `-smp`.
     pub cpus: u32,
+    /// Threads of a core.
+    pub threads: u32,
     /// `-m`.
     pub memory: &'static str,
     /// The guest.
@@ -91,6 +93,7 @@ impl Boot {
             machine: Vec::new(),
             cpu: "power9",
             cpus: 1,
+            threads: 1,
             memory: "1G",
             guest: guest.clone(),
             append: vec![format!("aileron.test={test}")],
@@ -111,7 +114,7 @@ impl Boot {
             ["console=hvc0", "panic=-1"].into_iter().chain(self.append.iter().map(String::as_str)).collect();
         let mut command = Command::new(self.emulator.program());
         command.args(["-M", &machine.join(",")]).args(["-cpu", self.cpu]).args(["-m", self.memory]);
-        command.args(["-smp", &self.cpus.to_string()]);
+        command.args(["-smp", &smp(self.cpus, self.threads)]);
         command.args(["-nodefaults", "-nographic", "-serial", "stdio"]);
         command.arg("-kernel").arg(&self.guest.kernel).arg("-initrd").arg(&self.guest.initrd);
         command.args(["-append", &append.join(" ")]).args(self.no_reboot.then_some("-no-reboot"));
@@ -128,6 +131,11 @@ impl Boot {
         outcome.keep(name)?;
         Ok(outcome)
     }
+}
+
+/// The value of `-smp`.
+pub fn smp(cpus: u32, threads: u32) -> String {
+    if threads == 1 { cpus.to_string() } else { format!("{cpus},threads={threads}") }
 }
 
 /// Wall and CPU time since the start.

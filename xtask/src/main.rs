@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|big-endian|load|coverage|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|load|coverage|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -89,6 +89,16 @@ enum Task {
     /// What the instruction table has: rows, those with semantics, and those that were compared with QEMU's user mode, by
     /// chapter and facility. Makes the comparison first.
     Coverage,
+    /// Boots every row of the matrix of processors, translations, interrupt controllers, CPUs and kernels, translated and
+    /// interpreted, and compares what the guests say with QEMU's.
+    Matrix {
+        /// Only the rows with this in their name.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Write the table into this page, between its markers.
+        #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "docs/boot.md")]
+        write: Option<PathBuf>,
+    },
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
@@ -161,6 +171,10 @@ fn run_task() -> Result<()> {
         Task::BigEndian { only, build_only } => big_endian::run(only.as_deref(), build_only, mirror_uri),
         Task::Load(options) => load::run(&options, mirror_uri),
         Task::Coverage => coverage::run(),
+        Task::Matrix { only, write } => {
+            let page = write.map(|page| paths::root().join(page));
+            ci::matrix(&Plan { emulator: Emulator::Aileron, only, thorough: false, mirror }, page.as_deref())
+        }
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {

@@ -26,6 +26,11 @@ pub fn checks() -> PathBuf {
     root().join("target/checks")
 }
 
+/// What QEMU answered to rows of the boot matrix.
+pub fn matrix() -> PathBuf {
+    root().join("target/matrix")
+}
+
 /// Programs, results and pictures of `perf`.
 pub fn perf() -> PathBuf {
     root().join("target/perf")
