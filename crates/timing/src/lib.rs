@@ -5,7 +5,7 @@
 //! sees the same times.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ticks of the time base per second: what the device tree announces.
 pub const TIMEBASE_HZ: u64 = 512_000_000;
@@ -91,6 +91,15 @@ impl Clock {
     pub fn wall_ns(&self) -> u64 {
         self.start_wall_ns.wrapping_add(self.ns())
     }
+
+    /// How long the host must wait until the time base reaches `ticks`: zero if it has, `None` under
+    /// the virtual clock (nobody waits there).
+    pub fn wait_for(&self, ticks: u64) -> Option<Duration> {
+        if self.is_virtual() {
+            return None;
+        }
+        Some(Duration::from_nanos(ticks_to_ns(ticks.saturating_sub(self.ticks()))))
+    }
 }
 
 #[cfg(test)]
@@ -122,5 +131,6 @@ mod tests {
         assert_eq!((c.ticks(), c.wall_ns()), (0, 5));
         c.advance_ns(1000);
         assert_eq!((c.ticks(), c.wall_ns()), (512, 1005));
+        assert_eq!(c.wait_for(9999), None);
     }
 }
