@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|load|coverage|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|fuzz|load|coverage|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ mod cpio;
 mod device_tree;
 mod direct;
 mod emulator;
+mod fuzz;
 mod guests;
 mod initrd;
 mod load;
@@ -99,6 +100,9 @@ enum Task {
         #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "docs/boot.md")]
         write: Option<PathBuf>,
     },
+    /// The fuzz targets.
+    #[command(subcommand)]
+    Fuzz(FuzzTask),
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
@@ -126,6 +130,20 @@ enum GuestTask {
     },
     /// Shows every guest and what is there of it.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum FuzzTask {
+    /// Names the targets.
+    List,
+    /// Runs a target (cargo-fuzz, with a nightly toolchain).
+    Run {
+        /// The target.
+        name: String,
+        /// For how long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -175,6 +193,8 @@ fn run_task() -> Result<()> {
             let page = write.map(|page| paths::root().join(page));
             ci::matrix(&Plan { emulator: Emulator::Aileron, only, thorough: false, mirror }, page.as_deref())
         }
+        Task::Fuzz(FuzzTask::List) => fuzz::list(),
+        Task::Fuzz(FuzzTask::Run { name, seconds }) => fuzz::run(&name, seconds),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {

@@ -4,6 +4,8 @@
 //! that it serves. Each has small locks of its own.
 
 pub mod console;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod interrupts;
 mod nvram;
 mod rtc;

@@ -8,6 +8,8 @@
 
 mod calls;
 pub mod capability;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod fwnmi;
 mod nearest;
 mod rtas;

@@ -14,6 +14,8 @@ mod error;
 pub mod fdt;
 mod fdt_writer;
 mod firmware;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod layout;
 pub mod loader;
 mod lockstep;

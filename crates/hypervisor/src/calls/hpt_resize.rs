@@ -78,6 +78,15 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_went_to_radix_trees_prepared_nothing() {
+        let rig = Rig::new("power9", &[]);
+        assert_eq!(rig.call(H_RESIZE_HPT_PREPARE, &[0, 24]).0, 0);
+        rig.call(H_REGISTER_PROC_TBL, &[0x1d, 0x1000, 0, 0]);
+        assert_eq!(rig.call(H_RESIZE_HPT_COMMIT, &[0, 24]).0, 2);
+        assert_eq!(rig.world.partition.vcpu(0).hash_table().shift(), 0);
+    }
+
+    #[test]
     fn bolted_entries_move_others_go() {
         let mut rig = Rig::new("power9", &[]);
         rig.world.partition.claim_memory(64 << 20, 16);

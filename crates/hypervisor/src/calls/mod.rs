@@ -9,7 +9,8 @@ mod mode;
 mod process_table;
 mod schedule;
 pub(crate) mod tce;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod test_support;
 pub(crate) mod vpa;
 

@@ -2,6 +2,7 @@
 
 use crate::Hypervisor;
 use crate::capability::IsaLevel;
+use crate::table::lock;
 use cpu::bits::lpcr;
 use memory::HashTable;
 use memory::hpt::shift_for;
@@ -72,6 +73,8 @@ pub(super) fn register(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, 
     };
 
     if table.radix != old.radix {
+        // A table that was prepared was for the translation of before.
+        *lock(&hypervisor.prepared_hpt) = None;
         let sizes = context.vcpu.hash_table().sizes();
         let shift = shift_for(context.partition.memory_bytes());
         context.vcpu.set_hash_table(if table.radix { HashTable::none(sizes) } else { HashTable::new(shift, sizes) });
