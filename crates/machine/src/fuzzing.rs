@@ -75,9 +75,12 @@ fn vectors(input: &mut Input<'_>) -> Vec<u8> {
     bytes
 }
 
+/// Masks and PVRs.
+type Pairs = Vec<(u32, u32)>;
+
 /// The list without its end, and the vectors: byte n of a vector at index n - 1. `None` if they leave memory, or the list
 /// has no end.
-fn read(mut bytes: &[u8]) -> Option<(Vec<(u32, u32)>, Vec<Vec<u8>>)> {
+fn read(mut bytes: &[u8]) -> Option<(Pairs, Vec<Vec<u8>>)> {
     let mut pairs = Vec::new();
     loop {
         let (pair, rest) = bytes.split_at_checked(8)?;
