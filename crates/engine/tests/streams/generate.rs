@@ -255,6 +255,20 @@ const RFID: u64 = 0x4C00_0024;
 const SYSTEM: [u64; 9] =
     [0x7C01_0164, 0x7C01_0164, 0x7C01_0164, 0x7C00_0164, 0x7C00_00A6, RFID, 0x7C1B_03A6, 0x7C16_03A6, 0x7C1D_03A6];
 
+/// Extended opcodes of loads that reserve and of the stores that belong to them, from one byte to eight.
+const RESERVED: [(u64, u64); 4] = [(52, 694), (116, 726), (20, 150), (84, 214)];
+
+/// Loads and reserves, adds, and stores if the reservation is still there: the store is returned.
+fn reserved(words: &mut Vec<u32>, r: &mut Rng) -> u64 {
+    let (load, store) = r.pick(&RESERVED);
+    let (register, base) = (6 + r.below(6), r.pick(&BASES) as u64);
+    words.push((31 << 26 | register << 21 | base << 11 | load << 1) as u32);
+    words.push((14 << 26 | register << 21 | register << 16 | 1) as u32);
+    // Sometimes of another size.
+    let store = if r.one_in(8) { r.pick(&RESERVED).1 } else { store };
+    31 << 26 | register << 21 | base << 11 | store << 1 | 1
+}
+
 /// A stream.
 pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream {
     let len = 1 + r.below(MOST);
@@ -284,6 +298,7 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
                 let spr = r.pick(&[8u64, 9, 815]);
                 31 << 26 | reg << 21 | ((spr & 31) << 5 | spr >> 5) << 11 | 467 << 1
             }
+            2 => reserved(&mut words, r),
             _ => instruction(rows, level, kind, words.len() as u64, len, r),
         };
         if raw >> 32 != 0 {

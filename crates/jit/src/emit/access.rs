@@ -251,32 +251,34 @@ impl Emit<'_, '_> {
 
     pub(super) fn load_value(&mut self, ea: Long, width: Width) -> R<Long> {
         let (host, at) = self.host(ea, width.bytes(), None);
+        let v = self.load_host(width, host, at);
+        Ok(Long::V(self.in_guest_order(v, width)))
+    }
+
+    /// What the host loads, with zeros above it.
+    pub(super) fn load_host(&mut self, width: Width, host: Value, at: i32) -> Value {
         let flags = self.env.guest;
         let ins = self.b.ins();
-        let v = match width {
+        match width {
             Width::Byte => ins.uload8(I64, flags, host, at),
             Width::Half => ins.uload16(I64, flags, host, at),
             Width::Word => ins.uload32(flags, host, at),
             Width::Double => ins.load(I64, flags, host, at),
-        };
+        }
+    }
+
+    /// From the host's order to the guest's, or back.
+    pub(super) fn in_guest_order(&mut self, v: Value, width: Width) -> Value {
         if !self.swapped() || width == Width::Byte {
-            return Ok(Long::V(v));
+            return v;
         }
         let v = self.b.ins().bswap(v);
-        Ok(Long::V(match width {
-            Width::Double => v,
-            _ => self.down(v, width),
-        }))
+        if width == Width::Double { v } else { self.down(v, width) }
     }
 
     pub(super) fn store_value(&mut self, ea: Long, width: Width, v: Long) -> R {
-        let mut v = self.value(v);
-        if self.swapped() && width != Width::Byte {
-            v = self.b.ins().bswap(v);
-            if width != Width::Double {
-                v = self.down(v, width);
-            }
-        }
+        let v = self.value(v);
+        let v = self.in_guest_order(v, width);
         let (host, at) = self.host(ea, width.bytes(), Some(v));
         let flags = self.env.guest;
         let ins = self.b.ins();

@@ -8,10 +8,10 @@ use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     BlockArg, InstBuilder, Value,
-    types::{I8, I32, I64},
+    types::{I8, I16, I32, I64},
 };
 use memory::tlb::TlbEntry;
-use sem::{Fallible, Sem, Width};
+use sem::{Fallible, Width};
 use sem::{atomic_helpers, storage_helpers};
 use vcpu::R;
 use vcpu::reservation::Reservation;
@@ -67,17 +67,12 @@ impl Emit<'_, '_> {
     pub(super) fn load_reserved(&mut self, ea: Long, width: Width) -> R<Long> {
         let bytes = Long::K(width.bytes().into());
         let helper: (Fallible, _) = (atomic_helpers::load_and_reserve, [ea, bytes, bytes]);
-        if self.swapped() || width.bytes() < 4 {
-            return self.try_call(helper.0, ea, bytes, bytes);
-        }
         self.flush();
         let address = self.value(ea);
         let (host, real, wrong) = self.atomic_place(address, width, false);
         Ok(self.atomic(wrong, helper, |s| {
-            let v = match width {
-                Width::Word => s.b.ins().uload32(s.env.guest, host, 0),
-                _ => s.b.ins().load(I64, s.env.guest, host, 0),
-            };
+            // As the host loads it: that is what a store has to find.
+            let v = s.load_host(width, host, 0);
             let (held, size) = (s.b.ins().iconst(I8, 1), s.b.ins().iconst(I32, i64::from(width.bytes())));
             let zero = s.k(0);
             s.store_state(held, RESERVED + offset_of!(Reservation, held) as i32);
@@ -85,16 +80,13 @@ impl Emit<'_, '_> {
             s.store_state(real, RESERVED + offset_of!(Reservation, real) as i32);
             s.store_state(v, RESERVED + offset_of!(Reservation, value) as i32);
             s.store_state(zero, RESERVED + offset_of!(Reservation, value) as i32 + 8);
-            v
+            s.in_guest_order(v, width)
         }))
     }
 
     pub(super) fn store_reserved(&mut self, ea: Long, width: Width, v: Long) -> R<Long> {
         let bytes = Long::K(width.bytes().into());
         let helper: (Fallible, _) = (atomic_helpers::store_conditional, [ea, v, bytes]);
-        if self.swapped() || width.bytes() < 4 {
-            return self.try_call(helper.0, ea, v, bytes);
-        }
         self.flush();
         let address = self.value(ea);
         let (host, real, wrong) = self.atomic_place(address, width, true);
@@ -115,9 +107,15 @@ impl Emit<'_, '_> {
         Ok(self.atomic(wrong, helper, |s| {
             let gone = s.b.ins().iconst(I8, 0);
             s.store_state(gone, RESERVED + offset_of!(Reservation, held) as i32);
-            let ty = if width == Width::Word { I32 } else { I64 };
+            let ty = match width {
+                Width::Byte => I8,
+                Width::Half => I16,
+                Width::Word => I32,
+                Width::Double => I64,
+            };
+            let new = s.in_guest_order(new, width);
             let old = s.load_state(ty, RESERVED + offset_of!(Reservation, value) as i32);
-            let new = if width == Width::Word { s.b.ins().ireduce(I32, new) } else { new };
+            let new = if width == Width::Double { new } else { s.b.ins().ireduce(ty, new) };
             let was = s.b.ins().atomic_cas(s.env.guest, host, old, new);
             let stored = s.b.ins().icmp(IntCC::Equal, was, old);
             s.b.ins().uextend(I64, stored)
