@@ -24,6 +24,8 @@ pub struct MachineOption {
     pub client_interface: bool,
     /// `kernel-addr`.
     pub kernel_address: Option<u64>,
+    /// `vsmt`.
+    pub vsmt: Option<u64>,
     /// `dumpdtb`.
     pub dump_tree: Option<PathBuf>,
     /// `accel`, for the second pass.
@@ -47,6 +49,7 @@ enum Property {
     ResizeHpt,
     InterruptMode,
     Vof,
+    Vsmt,
     DumpTree,
     Accel,
     Kernel,
@@ -83,6 +86,7 @@ static PROPERTIES: &[Row] = &[
     row("resize-hpt", "enabled", Property::ResizeHpt, "the guest may resize its hash table"),
     row("ic-mode", "xics|xive|dual", Property::InterruptMode, "interrupt controllers; default dual: XIVE where the guest can"),
     row("x-vof", "on|off", Property::Vof, "the kernel asks Open Firmware and negotiates; default off: it finds the outcome"),
+    row("vsmt", "n", Property::Vsmt, "from the server number of a core to the next core's; default the threads of a core"),
     row("dumpdtb", "file", Property::DumpTree, "writes the device tree and ends"),
     row("accel", "name", Property::Accel, "as -accel"),
     row("kernel", "file", Property::Kernel, "as -kernel"),
@@ -98,7 +102,6 @@ static PROPERTIES: &[Row] = &[
     row("mem-merge", "off", Property::OffOnly("guest RAM is not merged"), ""),
     row("modern-hotplug-events", "on", Property::OnOnly(NO_HOTPLUG), ""),
     row("kvm-type", "what", Property::Ignored("the host's virtualization is not used"), ""),
-    row("vsmt", "n", Property::Ignored("each vCPU is a core of its own"), ""),
     row("dtb", "file", Property::Refused("the device tree is the machine's own"), ""),
     row("firmware", "file", Property::Refused("kernels are entered directly, without firmware"), ""),
     row("confidential-guest-support", "id", Property::Refused("there are no secure guests"), ""),
@@ -165,6 +168,8 @@ impl MachineOption {
                 _ => bail!("unknown interrupt controller '{value}'; known are xics, xive, dual"),
             },
             Property::Vof => self.client_interface = switch(&value)?,
+            // 0 is the default, as in QEMU.
+            Property::Vsmt => self.vsmt = Some(number(&value)?).filter(|vsmt| *vsmt > 0),
             Property::DumpTree => self.dump_tree = Some(path(&value)?),
             Property::Accel => self.accel = Some(value),
             Property::Kernel => self.kernel = Some(path(&value)?),

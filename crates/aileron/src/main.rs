@@ -6,6 +6,7 @@ mod machine_option;
 mod options;
 mod say;
 mod settings;
+mod smp;
 mod terminal;
 mod values;
 
@@ -14,7 +15,7 @@ use devices::Nvram;
 use devices::console::{ConsoleSpec, NullConsole, QueuedConsole, open_file, open_pty, open_stdout, open_unix_server};
 use hypervisor::capability::{CapBasis, CapOption, resolve};
 use log::Log;
-use machine::{Config, End, Handle, HostEntropy, Machine};
+use machine::{Config, End, Handle, HostEntropy, Machine, Topology};
 use platform::{Console, Entropy, SeededEntropy};
 use settings::{Command, OnPanic, Serial, Settings};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -163,8 +164,14 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
     Ok(Config {
         model: settings.model,
         ram_bytes: settings.ram_bytes,
-        vcpus: count(settings.topology.vcpus),
-        max_vcpus: count(settings.topology.max_vcpus),
+        topology: Topology {
+            vcpus: count(settings.smp.cpus),
+            max_vcpus: count(settings.smp.max_cpus),
+            cores: count(settings.smp.cores),
+            threads: count(settings.smp.threads),
+            // As in QEMU, since version 4.2 of its machine.
+            vsmt: settings.machine.vsmt.map_or(count(settings.smp.threads), count),
+        },
         capabilities,
         mmu: settings.machine.mmu,
         fixed_hash_table: settings.machine.fixed_hash_table,

@@ -4,7 +4,8 @@ use crate::accelerator::{self, AcceleratorOptions};
 use crate::log::LogItems;
 use crate::machine_option::MachineOption;
 use crate::options::{self, Fate, Given, Id};
-use crate::values::{self, Topology, hint, key_values, number, size};
+use crate::smp::{self, Smp};
+use crate::values::{self, hint, key_values, number, size};
 use anyhow::{Context as _, Result, bail, ensure};
 use cpu::CpuModel;
 use cpu::model::MODELS;
@@ -54,7 +55,7 @@ pub struct Settings {
     pub machine: MachineOption,
     pub model: &'static CpuModel,
     pub ram_bytes: u64,
-    pub topology: Topology,
+    pub smp: Smp,
     pub accelerator: Accelerator,
     pub virtual_clock: bool,
     /// Wall-clock time at the start, seconds since 1970.
@@ -110,7 +111,7 @@ impl Reader {
             machine: MachineOption::default(),
             model: &cpu::model::POWER9,
             ram_bytes: DEFAULT_RAM_BYTES,
-            topology: Topology { vcpus: 1, max_vcpus: 1 },
+            smp: Smp::default(),
             accelerator: Accelerator::default(),
             virtual_clock: false,
             start_s: None,
@@ -165,9 +166,8 @@ impl Reader {
             Id::Cpu => self.settings.model = processor(value)?,
             Id::Memory => self.memory(given)?,
             Id::Smp => {
-                self.settings.topology = values::topology(value)?;
-                let Topology { vcpus, max_vcpus } = self.settings.topology;
-                if max_vcpus > vcpus {
+                self.settings.smp = smp::parse(value)?;
+                if self.settings.smp.max_cpus > self.settings.smp.cpus {
                     self.warn(
                         given,
                         "vCPUs cannot be plugged while the machine runs; the guest is only told of maxcpus",
@@ -453,7 +453,7 @@ mod tests {
             "-net",
             "none",
         ]);
-        assert_eq!((settings.model.name, settings.ram_bytes, settings.topology.vcpus), ("power10_v2.0", 2 << 30, 4));
+        assert_eq!((settings.model.name, settings.ram_bytes, settings.smp.cpus), ("power10_v2.0", 2 << 30, 4));
         assert_eq!((settings.kernel.unwrap(), settings.initrd.unwrap()), ("vmlinux".into(), "initrd.gz".into()));
         assert_eq!((settings.append.as_str(), settings.no_reboot), ("console=hvc0 quiet", true));
         assert_eq!(settings.serials, [Serial { spec: ConsoleSpec::Stdio, given: "stdio".into(), escapes: false }]);
@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn defaults() {
         let settings = run(&[]);
-        assert_eq!((settings.model.name, settings.ram_bytes, settings.topology.vcpus), ("power9_v2.2", 512 << 20, 1));
+        assert_eq!((settings.model.name, settings.ram_bytes, settings.smp.cpus), ("power9_v2.2", 512 << 20, 1));
         assert_eq!(settings.serials.len(), 1);
         assert!(settings.serials[0].escapes && !settings.virtual_clock && settings.warnings.is_empty());
         let settings = run(&["-nodefaults"]);
@@ -525,7 +525,7 @@ mod tests {
             (&["-m", "many"], &["-m many", "not a size"]),
             (&["-m", "1G,slot=2"], &["unknown key 'slot'", "slots"]),
             (&["-smp", "0"], &["-smp 0", "greater than zero"]),
-            (&["-smp", "4,threads=2"], &["threads=2"]),
+            (&["-smp", "3,threads=2"], &["-smp 3,threads=2", "Invalid CPU topology"]),
             (&["-cpu", "power11"], &["unknown CPU model 'power11'", "did you mean"]),
             (&["-cpu", "power9,vsx=off"], &["cap-*"]),
             (&["-M", "pseries,kernel-addr=x"], &["-M pseries,kernel-addr=x", "kernel-addr", "not a number"]),

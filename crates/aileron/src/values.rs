@@ -1,4 +1,4 @@
-//! Values of options in QEMU's grammar: `key=value` lists, sizes, dates, topologies.
+//! Values of options in QEMU's grammar: `key=value` lists, sizes, dates.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -72,69 +72,6 @@ pub fn switch(text: &str) -> Result<bool> {
         "off" | "no" | "false" | "n" => Ok(false),
         _ => bail!("'{text}' is neither on nor off"),
     }
-}
-
-/// `-smp`: how many vCPUs there are, and how many there can come to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Topology {
-    pub vcpus: u64,
-    pub max_vcpus: u64,
-}
-
-/// `[cpus=]n[,maxcpus=n][,sockets=n][,cores=n][,threads=n]`, and the levels that QEMU has for other machines, which can
-/// only be 1.
-pub fn topology(text: &str) -> Result<Topology> {
-    let (mut cpus, mut max, mut sockets, mut cores, mut threads) = (None, None, None, None, None);
-    for (index, (key, value)) in key_values(text).into_iter().enumerate() {
-        let (key, value) = match value {
-            Some(value) => (key, value),
-            None if index == 0 => ("cpus".into(), key),
-            None => bail!("'{key}' has no value"),
-        };
-        let count = number(&value).with_context(|| format!("{key}={value}"))?;
-        ensure!(count > 0, "{key}={value}: has to be greater than zero");
-        let slot = match key.as_str() {
-            "cpus" => &mut cpus,
-            "maxcpus" => &mut max,
-            "sockets" => &mut sockets,
-            "cores" => &mut cores,
-            "threads" => {
-                ensure!(count == 1, "threads={count}: cores with more than one thread are not emulated yet");
-                &mut threads
-            }
-            "dies" | "clusters" | "modules" | "books" | "drawers" => {
-                ensure!(count == 1, "{key}={count}: a pseries machine has no {key}");
-                continue;
-            }
-            _ => bail!(
-                "unknown key '{key}'{}; known are cpus, maxcpus, sockets, cores, threads",
-                hint(&key, ["cpus", "maxcpus", "sockets", "cores", "threads"])
-            ),
-        };
-        *slot = Some(count);
-    }
-    let product =
-        |parts: [Option<u64>; 3]| parts.into_iter().try_fold(1u64, |all, part| all.checked_mul(part.unwrap_or(1)));
-    let product = product([sockets, cores, threads]).context("too many vCPUs")?;
-    let vcpus = cpus.or(max).unwrap_or(product);
-    let max_vcpus = max.unwrap_or_else(|| vcpus.max(product));
-    ensure!(max_vcpus >= vcpus, "maxcpus={max_vcpus} is less than cpus={vcpus}");
-    if sockets.is_some() && cores.is_some() {
-        ensure!(
-            product == max_vcpus,
-            "sockets={} * cores={} * threads=1 is {product}, but there are to be {max_vcpus} vCPUs",
-            sockets.unwrap_or(1),
-            cores.unwrap_or(1)
-        );
-    } else {
-        ensure!(
-            max_vcpus % product == 0,
-            "{max_vcpus} vCPUs cannot be divided into sockets={} and cores={}",
-            sockets.unwrap_or(1),
-            cores.unwrap_or(1)
-        );
-    }
-    Ok(Topology { vcpus, max_vcpus })
 }
 
 /// Seconds since 1970 of a date `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ss`, UTC.
@@ -226,39 +163,6 @@ mod tests {
             "１G",
         ] {
             assert!(size(text, 1 << 20).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn topologies() {
-        for (text, vcpus, max_vcpus) in [
-            ("4", 4, 4),
-            ("cpus=2", 2, 2),
-            ("2,maxcpus=8", 2, 8),
-            ("sockets=2,cores=3", 6, 6),
-            ("cores=4", 4, 4),
-            ("4,cores=2", 4, 4),
-            ("6,sockets=2,cores=3,threads=1", 6, 6),
-            ("2,sockets=1,cores=4,maxcpus=4", 2, 4),
-            ("maxcpus=4", 4, 4),
-            ("1,dies=1", 1, 1),
-        ] {
-            assert_eq!(topology(text).unwrap(), Topology { vcpus, max_vcpus }, "{text}");
-        }
-        for (text, word) in [
-            ("0", "greater than zero"),
-            ("", "number"),
-            ("2,threads=2", "not emulated yet"),
-            ("4,sockets=1,cores=2", "is 2, but"),
-            ("4,maxcpus=2", "less than"),
-            ("2,core=1", "did you mean 'cores'"),
-            ("2,3", "no value"),
-            ("dies=2", "no dies"),
-            ("5,cores=2", "divided"),
-            ("sockets=4294967296,cores=4294967296", "too many"),
-        ] {
-            let error = format!("{:#}", topology(text).unwrap_err());
-            assert!(error.contains(word), "{text}: {error}");
         }
     }
 

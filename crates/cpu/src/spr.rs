@@ -36,7 +36,7 @@ sprs! {
     FSCR = 153, "Facility status and control.";
     UAMOR = 157, "User authority mask override.";
     PSPB = 159, "Problem-state priority boost.";
-    DPDES = 176, "Directed privileged doorbell exception state.";
+    DPDES = 176, "Directed privileged doorbell exception state (written by the hypervisor only).";
     DAWR0 = 180, "Data address watchpoint 0 (hypervisor).";
     CIABR = 187, "Completed instruction address breakpoint (hypervisor).";
     VRSAVE = 256, "VMX save.";

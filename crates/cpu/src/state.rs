@@ -44,7 +44,6 @@ pub struct Sprs {
     pub sdar: u64,
     pub sier: [u64; 3],
     pub psscr: u64,
-    pub dpdes: u64,
     pub dexcr: u64,
     pub hashkeyr: u64,
     pub hashpkeyr: u64,
@@ -93,7 +92,7 @@ pub struct State {
     pub fpscr: u64,
     /// Vector status and control register.
     pub vscr: u32,
-    /// Processor id (PIR), the interrupt server number of the vCPU.
+    /// Processor id (PIR): the index of the vCPU.
     pub pir: u32,
     /// The plain special purpose registers.
     pub spr: Sprs,
@@ -228,7 +227,6 @@ impl State {
             s.sier[1],
             s.sier[2],
             s.psscr,
-            s.dpdes,
             s.dexcr,
             s.hashkeyr,
             s.hashpkeyr,

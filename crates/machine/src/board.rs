@@ -14,6 +14,7 @@ use crate::negotiation::{Agreed, Platform};
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
+use crate::topology::Topology;
 use crate::twin::Outside;
 use cpu::CpuModel;
 use devices::{Controller, InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
@@ -22,9 +23,11 @@ use hypervisor::capability::{Cap, Capabilities};
 use hypervisor::{HPT_RESIZE, Hypervisor, RTAS_STUB, rtas_size_bytes};
 use memory::{HashTable, Memory, hpt};
 use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use vcpu::Vcpu;
+use vcpu::threads::Core;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Most vCPUs of a machine; each is a thread of the host.
@@ -49,10 +52,8 @@ pub struct Config {
     pub model: &'static CpuModel,
     /// Size of RAM in bytes: a multiple of 64 KiB.
     pub ram_bytes: u64,
-    /// Number of vCPUs.
-    pub vcpus: usize,
-    /// The number told to the guest as the largest that there can be; at least `vcpus`.
-    pub max_vcpus: usize,
+    /// vCPUs, and how they are grouped.
+    pub topology: Topology,
     /// Capabilities.
     pub capabilities: Capabilities,
     /// How the guest translates; `None`: as processor and kernel's command line let expect.
@@ -173,24 +174,22 @@ impl Machine {
             kernel_address: config.kernel_address,
             kernel_bytes: kernel.memory_bytes,
             initrd_bytes: initrd.as_ref().map(Content::len),
-            rtas_bytes: rtas_size_bytes(config.max_vcpus),
+            rtas_bytes: rtas_size_bytes(config.topology.max_vcpus),
             tree_bytes: tree_room(&config),
         })?;
 
         let mmu = mmu::decide(&config)?;
-        let memory = Arc::new(Memory::new(config.ram_bytes, config.vcpus)?);
+        let memory = Arc::new(Memory::new(config.ram_bytes, config.topology.vcpus)?);
         // The configuration keeps everything else; the clock is shared by all from here on.
         let clock = Arc::new(std::mem::replace(&mut config.clock, timing::Clock::virtual_time(0)));
         let shared = Arc::new(Shared::new(
             memory.clone(),
             config.model,
-            config.vcpus,
-            config.max_vcpus,
+            config.topology,
             config.capabilities.is_on(Cap::LargeDecr),
             config.ignore_guest_panic,
         ));
 
-        let servers: Vec<u32> = (0..config.vcpus as u32).collect();
         let platform = Platform {
             model: config.model,
             compat: config.capabilities.basis().compat,
@@ -203,8 +202,8 @@ impl Machine {
         let mut interrupts = Interrupts::new(
             config.interrupt_mode,
             first,
-            &servers,
-            config.max_vcpus,
+            &config.topology.servers(),
+            config.topology.server_limit(),
             Arc::new(Ram(memory.clone())),
             shared.clone(),
         )?;
@@ -230,8 +229,7 @@ impl Machine {
         let board = Arc::new(Description {
             platform,
             page_sizes: mmu::page_sizes(&config),
-            vcpus: config.vcpus,
-            max_vcpus: config.max_vcpus,
+            topology: config.topology,
             ram_bytes: config.ram_bytes,
             append: config.append.clone(),
             initrd: layout.initrd.clone(),
@@ -250,7 +248,7 @@ impl Machine {
         let mut hypervisor = Hypervisor::new(
             hypervisor::Config {
                 capabilities: config.capabilities.clone(),
-                max_vcpus: config.max_vcpus,
+                max_vcpus: config.topology.max_vcpus,
                 rtas_base_ra: layout.rtas.start,
                 uuid: config.uuid,
             },
@@ -466,8 +464,15 @@ impl Machine {
         }
 
         let shared = &self.runner.shared;
-        self.engines = (0..self.config.vcpus)
-            .map(|index| {
+        let topology = self.config.topology;
+        let core_of = |vcpus: Range<usize>| {
+            let core = Arc::new(Core::new(vcpus.start, vcpus.len()));
+            vcpus.map(move |index| (index, core.clone()))
+        };
+        self.engines = topology
+            .each_core()
+            .flat_map(core_of)
+            .map(|(index, core)| {
                 // What was left for a vCPU of an earlier boot is not for this one.
                 let (_, number) = memory.hub().mailbox(index).take();
                 memory.hub().mailbox(index).mark_served(number);
@@ -476,6 +481,7 @@ impl Machine {
                     Vcpu::new(index, self.config.model, memory.clone(), clock, observer)
                 };
                 let mut vcpu = shared.with_line(index, new);
+                vcpu.join_core(core);
                 vcpu.random = self.runner.entropy.next_u64();
                 vcpu.mmio = Some(self.runner.mmio.clone());
                 vcpu.firmware = Some(self.runner.firmware.clone());
@@ -526,10 +532,7 @@ fn check(config: &Config) -> Result<(), MachineError> {
     if config.interrupt_mode == InterruptMode::Xive && !has_xive(config) {
         return Err(MachineError::NoXive);
     }
-    let (vcpus, max_vcpus) = (config.vcpus, config.max_vcpus);
-    if vcpus == 0 || max_vcpus < vcpus || max_vcpus > VCPUS_MAX {
-        return Err(MachineError::Vcpus { vcpus, max_vcpus });
-    }
+    config.topology.check(config.capabilities.basis().effective())?;
     if config.consoles.len() > CONSOLES_MAX {
         return Err(MachineError::Consoles(config.consoles.len()));
     }
@@ -553,5 +556,5 @@ fn host_memory_bytes() -> Option<u64> {
 fn tree_room(config: &Config) -> u64 {
     let strings: usize = config.root_strings.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
     let name = config.name.as_ref().map_or(0, String::len);
-    TREE_BYTES + TREE_BYTES_PER_VCPU * config.vcpus as u64 + (config.append.len() + strings + name) as u64
+    TREE_BYTES + TREE_BYTES_PER_VCPU * config.topology.vcpus as u64 + (config.append.len() + strings + name) as u64
 }

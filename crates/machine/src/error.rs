@@ -1,10 +1,11 @@
 //! What can be wrong with a machine.
 
-use crate::board::{CONSOLES_MAX, RAM_OVERCOMMIT, VCPUS_MAX};
+use crate::board::{CONSOLES_MAX, RAM_OVERCOMMIT};
 use crate::difference::Difference;
 use crate::fdt::TreeError;
 use crate::layout::LayoutError;
 use crate::loader::LoadError;
+use crate::topology::TopologyError;
 use devices::InterruptError;
 use hypervisor::TableError;
 use memory::RamError;
@@ -24,14 +25,9 @@ pub enum MachineError {
         "ic-mode=xive: a processor below POWER9, or one that looks like it, has no XIVE; use ic-mode=xics or ic-mode=dual"
     )]
     NoXive,
-    /// Number of vCPUs.
-    #[error("{vcpus} vCPUs (at most {max_vcpus} later): a machine has 1 to {VCPUS_MAX}")]
-    Vcpus {
-        /// Number at the start.
-        vcpus: usize,
-        /// Largest number.
-        max_vcpus: usize,
-    },
+    /// vCPUs and how they are grouped.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
     /// Number of terminals.
     #[error("{0} serial ports: a machine has at most {CONSOLES_MAX}")]
     Consoles(usize),

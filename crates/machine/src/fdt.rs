@@ -8,6 +8,7 @@ pub use crate::fdt_writer::TreeError;
 use crate::fdt_writer::{FdtWriter, Node, Result};
 use crate::negotiation::{Agreed, Platform};
 use crate::pa_features::{PA_FEATURES_RADIX, pa_features};
+use crate::topology::Topology;
 use devices::{Controller, PRIORITY_MAX, QUEUE_SHIFT, TIMA_OS_PAGE, TIMA_PAGE_BYTES, TIMA_USER_PAGE};
 use hypervisor::capability::{Cap, Capabilities, IsaLevel};
 use hypervisor::{Hypervisor, RTAS_ERROR_LOG_MAX_BYTES, rtas_size_bytes};
@@ -30,10 +31,8 @@ pub struct Description {
     pub platform: Platform,
     /// Page sizes of the hash table.
     pub page_sizes: PageSizes,
-    /// Number of cores, a thread each.
-    pub vcpus: usize,
-    /// The largest number of cores there can come to be.
-    pub max_vcpus: usize,
+    /// vCPUs, and how they are grouped.
+    pub topology: Topology,
     /// Size of RAM.
     pub ram_bytes: u64,
     /// The kernel's command line.
@@ -150,7 +149,7 @@ impl Tree<'_> {
             Controller::Xics => fdt.node("interrupt-controller", |fdt| {
                 fdt.string("device_type", "PowerPC-External-Interrupt-Presentation")?;
                 fdt.string("compatible", "IBM,ppc-xicp")?;
-                fdt.cells("ibm,interrupt-server-ranges", &[0, self.board.max_vcpus as u32]);
+                fdt.cells("ibm,interrupt-server-ranges", &[0, self.board.topology.server_limit() as u32]);
                 common(fdt);
                 Ok(())
             }),
@@ -161,7 +160,7 @@ impl Tree<'_> {
                 fdt.cells("reg", &[page(TIMA_USER_PAGE), page(TIMA_OS_PAGE)].concat());
                 fdt.cell("ibm,xive-eq-sizes", QUEUE_SHIFT);
                 // Sources of inter-processor interrupts.
-                fdt.cells("ibm,xive-lisn-ranges", &[0, self.board.max_vcpus as u32]);
+                fdt.cells("ibm,xive-lisn-ranges", &[0, self.board.topology.server_limit() as u32]);
                 common(fdt);
                 Ok(())
             }),
@@ -241,7 +240,7 @@ impl Tree<'_> {
             fdt.cell("linux,rtas-base", low(rtas.start));
             fdt.cell("linux,rtas-entry", low(rtas.start));
         }
-        fdt.cell("rtas-size", rtas_size_bytes(self.board.max_vcpus) as u32);
+        fdt.cell("rtas-size", rtas_size_bytes(self.board.topology.max_vcpus) as u32);
         fdt.cell("rtas-error-log-max", RTAS_ERROR_LOG_MAX_BYTES as u32);
         fdt.cell("rtas-event-scan-rate", 1);
         for function in self.hypervisor.rtas_functions() {
@@ -256,7 +255,8 @@ impl Tree<'_> {
         }
         // Highest address of memory that could be added, granule, and how many cores there can be.
         let ram = self.board.ram_bytes;
-        fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, self.board.max_vcpus as u32]);
+        let cores = self.board.topology.max_vcpus / self.board.topology.threads;
+        fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, cores as u32]);
         fdt.cells("ibm,max-associativity-domains", &[4, 0, 0, 0, 1]);
         fdt.cells("ibm,associativity-reference-points", &[4, 4, 2]);
         Ok(())
@@ -265,22 +265,28 @@ impl Tree<'_> {
     fn cpus(&self, fdt: &mut FdtWriter) -> Result {
         fdt.cell("#address-cells", 1);
         fdt.cell("#size-cells", 0);
-        for index in 0..self.board.vcpus as u32 {
-            fdt.node(&format!("{}@{index:x}", self.board.platform.model.device_tree_name), |fdt| self.cpu(fdt, index))?;
+        for core in self.board.topology.each_core() {
+            let server = self.board.topology.server_of(core.start);
+            let name = format!("{}@{server:x}", self.board.platform.model.device_tree_name);
+            fdt.node(&name, |fdt| self.core(fdt, core))?;
         }
         Ok(())
     }
 
-    fn cpu(&self, fdt: &mut FdtWriter, index: u32) -> Result {
+    /// A core; its threads are `vcpus`.
+    fn core(&self, fdt: &mut FdtWriter, vcpus: Range<usize>) -> Result {
         let capabilities = self.capabilities();
+        let topology = &self.board.topology;
         fdt.string("device_type", "cpu")?;
-        fdt.cell("reg", index);
+        fdt.cell("reg", topology.server_of(vcpus.start));
         fdt.string("status", "okay")?;
         fdt.cell("cpu-version", self.agreed.pvr);
-        fdt.cell("ibm,chip-id", 0);
-        // One thread a core; the server number is the vCPU's index.
-        fdt.cell("ibm,ppc-interrupt-server#s", index);
-        fdt.cells("ibm,ppc-interrupt-gserver#s", &[index, 0]);
+        fdt.cell("ibm,chip-id", topology.socket_of(vcpus.start) as u32);
+        let servers: Vec<u32> = vcpus.map(|index| topology.server_of(index)).collect();
+        // Global queues: one, number 0.
+        let queues: Vec<u32> = servers.iter().flat_map(|server| [*server, 0]).collect();
+        fdt.cells("ibm,ppc-interrupt-server#s", &servers);
+        fdt.cells("ibm,ppc-interrupt-gserver#s", &queues);
         fdt.cell("timebase-frequency", platform::TIMEBASE_HZ as u32);
         fdt.cell("clock-frequency", CLOCK_HZ);
         for cache in ["d", "i"] {
@@ -412,8 +418,7 @@ mod tests {
         let board = Description {
             platform,
             page_sizes: PageSizes::up_to(16),
-            vcpus,
-            max_vcpus: vcpus,
+            topology: Topology::cores(vcpus),
             ram_bytes: 1 << 30,
             append: "console=hvc0 cryptomgr.notests".into(),
             initrd: Some(0x2c9_0000..0x2dd_40b3),

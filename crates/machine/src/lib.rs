@@ -25,6 +25,7 @@ mod outside;
 mod pa_features;
 mod run;
 mod shared;
+pub mod topology;
 mod twin;
 
 pub use accelerator::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
@@ -35,3 +36,4 @@ pub use error::MachineError;
 pub use mmu::Mmu;
 pub use outside::HostEntropy;
 pub use shared::{End, Shared};
+pub use topology::Topology;

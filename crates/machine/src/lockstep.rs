@@ -37,8 +37,8 @@ pub(crate) struct Follower {
 
 /// Two machines of one configuration: the leader, which has the follower.
 pub(crate) fn build(config: Config) -> Result<Machine, MachineError> {
-    if config.vcpus != 1 {
-        return Err(MachineError::LockstepVcpus(config.vcpus));
+    if config.topology.vcpus != 1 {
+        return Err(MachineError::LockstepVcpus(config.topology.vcpus));
     }
     if !config.clock.is_virtual() {
         return Err(MachineError::LockstepRealClock);

@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn a_slow_host_is_not_seen_under_the_virtual_clock() {
         let memory = Arc::new(Memory::new(1 << 20, 1).unwrap());
-        let shared = Arc::new(Shared::new(memory, &cpu::model::POWER9, 1, 1, true, false));
+        let shared =
+            Arc::new(Shared::new(memory, &cpu::model::POWER9, crate::topology::Topology::cores(1), true, false));
         let slow = Arc::new(Slow::default());
         let patient = Patient { console: slow.clone(), shared: shared.clone() };
         assert_eq!(patient.write(b"0123456789"), 10);

@@ -154,7 +154,7 @@ impl Runner {
                     }
                     After::Sleep(state) => self.sleep(engine.vcpu(), state),
                     After::Stop => {
-                        self.stop(index);
+                        self.stop(engine.vcpu());
                         running = false;
                     }
                 },
@@ -251,7 +251,7 @@ impl Runner {
                 After::Yield => Some(Turn::Running),
                 After::Sleep(state) => self.begin_sleep(engine.vcpu(), state).map(Turn::Asleep),
                 After::Stop => {
-                    self.stop(engine.vcpu().index);
+                    self.stop(engine.vcpu());
                     Some(Turn::Stopped)
                 }
             },
@@ -296,6 +296,7 @@ impl Runner {
         }
         let endian = if boot.is_some_and(|boot| boot.little_endian) { msr::LE } else { 0 };
         vcpu.set_msr(msr::SF | msr::ME | endian);
+        vcpu.begin_work();
         // What was changed while it was stopped: the last of it may have come after the looks above.
         vcpu.serve_mail();
     }
@@ -307,7 +308,9 @@ impl Runner {
     }
 
     /// A vCPU stops; when it was the last one, nothing can ever happen again.
-    fn stop(&self, index: usize) {
+    fn stop(&self, vcpu: &mut Vcpu) {
+        vcpu.end_work();
+        let index = vcpu.index;
         let mailbox = self.shared.memory.hub().mailbox(index);
         mailbox.set_quiet(true);
         let mut state = lock(&self.shared.slots[index].state);
@@ -331,6 +334,7 @@ impl Runner {
         }
         state.run = run;
         drop(state);
+        vcpu.end_work();
         self.hypervisor.on_cede(vcpu.index, &self.ram);
         let wanted = vcpu.pending_mask & !pending::MAIL | pending::PROD | pending::STOP;
         Some(Sleep { wanted, since: self.clock.ticks() })
@@ -343,6 +347,7 @@ impl Runner {
     }
 
     fn end_sleep(&self, vcpu: &mut Vcpu, sleep: &Sleep) {
+        vcpu.begin_work();
         let mut state = lock(&self.shared.slots[vcpu.index].state);
         state.run = RunState::Running;
         if std::mem::take(&mut state.prodded) {

@@ -3,6 +3,7 @@
 //! Nothing here is held while guest code runs. Each vCPU has a *slot*; what is asked of it (start, prod, system reset)
 //! is left there under the slot's lock, and its mailbox wakes it.
 
+use crate::topology::Topology;
 use cpu::CpuModel;
 use memory::Memory;
 use memory::mail::pending;
@@ -77,7 +78,7 @@ pub struct Shared {
     /// Counts what may have made a vCPU runnable, for the one thread that runs all of them.
     activity: Mutex<u64>,
     active: Condvar,
-    max_vcpus: usize,
+    topology: Topology,
     ignore_guest_panic: bool,
 }
 
@@ -91,12 +92,11 @@ pub(crate) enum Ending {
 }
 
 impl Shared {
-    /// `vcpus` stopped vCPUs of `model`.
+    /// Stopped vCPUs of `model`.
     pub(crate) fn new(
         memory: Arc<Memory>,
         model: &CpuModel,
-        vcpus: usize,
-        max_vcpus: usize,
+        topology: Topology,
         large_decrementer: bool,
         ignore_guest_panic: bool,
     ) -> Shared {
@@ -105,7 +105,7 @@ impl Shared {
         let lpcr_reset = if large_decrementer { model.lpcr_reset } else { model.lpcr_reset & !cpu::bits::lpcr::LD };
         Shared {
             memory,
-            slots: (0..vcpus).map(slot).collect(),
+            slots: (0..topology.vcpus).map(slot).collect(),
             process_table: Mutex::default(),
             lpcr: AtomicU64::new(lpcr_reset),
             lpcr_reset,
@@ -114,7 +114,7 @@ impl Shared {
             is_ending: AtomicBool::new(false),
             activity: Mutex::new(0),
             active: Condvar::new(),
-            max_vcpus,
+            topology,
             ignore_guest_panic,
         }
     }
@@ -237,12 +237,11 @@ impl Partition for Shared {
     }
 
     fn server_of_vcpu(&self, index: usize) -> Option<u32> {
-        (index < self.slots.len()).then_some(index as u32)
+        (index < self.slots.len()).then(|| self.topology.server_of(index))
     }
 
     fn vcpu_of_server(&self, server: u32) -> Option<usize> {
-        let index = server as usize;
-        (index < self.slots.len()).then_some(index)
+        self.topology.vcpu_of(server)
     }
 
     fn run_state(&self, index: usize) -> Option<RunState> {
@@ -307,6 +306,6 @@ impl Partition for Shared {
     }
 
     fn max_vcpus(&self) -> usize {
-        self.max_vcpus
+        self.topology.max_vcpus
     }
 }

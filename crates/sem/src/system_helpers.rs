@@ -4,7 +4,7 @@ use crate::{R, Vcpu, fallible};
 use cpu::bits::{lpcr, msr, srr1};
 use cpu::{Interrupt, Vector};
 use isa::IsaLevel;
-use memory::mail::{Invalidation, pending};
+use memory::mail::Invalidation;
 use vcpu::Exit;
 
 // --- system calls and returns ---
@@ -198,13 +198,17 @@ pub extern "C" fn tlbsync(v: &mut Vcpu, _: u64, _: u64, _: u64) -> bool {
 /// Type of a directed privileged doorbell, in RB bits 32:36.
 const DIRECTED_PRIVILEGED_DOORBELL: u64 = 5;
 
-/// `msgsndp` (`send` = 1) and `msgclrp`: to a thread of the same core, of which there is one, number 0.
+/// TIRTAG, the thread that a message is for: RB bits 57:63.
+const TIRTAG: u64 = 0x7F;
+
+/// `msgsndp` (`send` = 1): to a thread of the same core. `msgclrp`: clears the message for this thread. HFSCR\[MSGP\] is on
+/// for a partition (where it is off, the hypervisor and not the guest gets an interrupt).
 pub extern "C" fn message(v: &mut Vcpu, message: u64, send: u64, _: u64) -> bool {
-    if message >> 27 & 0x1F == DIRECTED_PRIVILEGED_DOORBELL && message & 0x7F == 0 {
+    if message >> 27 & 0x1F == DIRECTED_PRIVILEGED_DOORBELL {
         if send != 0 {
-            v.mailbox().raise(pending::DOORBELL);
+            v.ring(message & TIRTAG);
         } else {
-            v.mailbox().lower(pending::DOORBELL);
+            v.silence();
         }
     }
     true

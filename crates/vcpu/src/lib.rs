@@ -12,6 +12,7 @@ pub mod observer;
 pub mod raised;
 pub mod reservation;
 pub mod spr;
+pub mod threads;
 pub mod time;
 pub mod translated;
 
@@ -148,6 +149,10 @@ pub struct Vcpu {
     pub process_table: ProcessTable,
     /// The partition's hash table.
     pub hash_table: Arc<HashTable>,
+    /// The core that it is a thread of.
+    pub(crate) core: Arc<threads::Core>,
+    /// What it has used of the core.
+    pub(crate) usage: threads::Usage,
     /// CPU model.
     pub model: &'static CpuModel,
     /// Index of this vCPU, and of its mailbox.
@@ -226,6 +231,8 @@ impl Vcpu {
             slice: time::Slice::default(),
             process_table: ProcessTable::default(),
             hash_table: memory.hash_table(),
+            core: Arc::new(threads::Core::new(index, 1)),
+            usage: threads::Usage::default(),
             model,
             index,
             memory,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::TRANSLATED;
 use vcpu::Silent;
+use vcpu::threads::Core;
 
 /// What a run is made of.
 struct Setup<'a> {
@@ -144,6 +145,57 @@ fn a_doorbell_at_a_poll_stays() {
         assert_eq!((e.retired(), e.vcpu().state.gpr[4]), (7 * LOOPS + 1, LOOPS));
         // It is taken where `msgsndp` would have gone on.
         assert_stayed(&mut e, 2 * LOOPS);
+    }
+}
+
+/// Two threads of a core ring for each other; a tag of no thread, another type and reserved bits ring for nobody.
+#[test]
+fn doorbells_between_threads() {
+    for (ail, on, at) in [(0, 0, 0xA00), (3, msr::IR | msr::DR, 0x4A00)] {
+        let b = Bench::new(&POWER9, 4);
+        // r4: rung; r7: DPDES while EE is 0, r8: TIR, r9: DPDES behind msgclrp, which clears for its own thread alone.
+        let sends = "msgsndp r5\nmsgsndp r6\nmsgsndp r10\nmfspr r7,176\nmfspr r8,446\nmsgclrp r5\nmfspr r9,176\nsc 1";
+        b.program(CODE, sends);
+        b.program(at, "addi r4,r4,1\nrfid");
+        let core = Arc::new(Core::new(2, 2));
+        let thread = |index: usize, msr_is: u64| {
+            let mut e = b.engine_as(index, TRANSLATED, Arc::new(Silent));
+            b.radix(&mut e);
+            let v = e.vcpu();
+            v.join_core(core.clone());
+            v.set_lpcr(v.state.lpcr | ail << lpcr::AIL_SHIFT);
+            v.set_msr(msr_is);
+            v.state.nia = if msr_is & msr::IR == 0 { CODE } else { k(CODE) };
+            // For the other thread; of no thread; of another type. Bits that mean nothing are set.
+            let doorbell = 0xFFFF_FFFF_0000_0000 | 5 << 27 | 0x7F_FF80;
+            (v.state.gpr[5], v.state.gpr[6], v.state.gpr[10]) = (doorbell | (3 - index as u64), doorbell | 2, 4 << 27);
+            e
+        };
+        let (mut first, mut second) = (thread(2, ON), thread(3, ON | msr::EE | on));
+        // They run one after the other: nobody waits for the one that does not.
+        let run = |e: &mut Engine| {
+            e.vcpu().mailbox().set_quiet(false);
+            e.vcpu().serve_mail();
+            let exit = e.run(1000);
+            e.vcpu().mailbox().set_quiet(true);
+            exit
+        };
+        for e in [&mut first, &mut second] {
+            e.vcpu().mailbox().set_quiet(true);
+        }
+        assert_eq!(run(&mut first), EngineExit::Hypercall);
+        let state = |e: &mut Engine| [7, 8, 9, 4].map(|r| e.vcpu().state.gpr[r]);
+        assert_eq!(state(&mut first), [0b10, 0, 0b10, 0]);
+        assert_eq!(run(&mut second), EngineExit::Hypercall);
+        assert_eq!(state(&mut second), [0b01, 1, 0b01, 1]);
+        // The first has one pending, and takes it when EE lets it.
+        let v = first.vcpu();
+        v.state.nia = if on == 0 { CODE } else { k(CODE) } + 28;
+        v.set_msr(ON | msr::EE | on);
+        assert_eq!(run(&mut first), EngineExit::Hypercall);
+        assert_eq!(first.vcpu().state.gpr[4], 1);
+        let others = b.memory.hub().mailbox(0).pending() | b.memory.hub().mailbox(1).pending();
+        assert_eq!(others & pending::DOORBELL, 0);
     }
 }
 

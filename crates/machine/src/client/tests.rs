@@ -5,6 +5,7 @@ use crate::fdt::VioNode;
 use crate::mmu::Mmu;
 use crate::negotiation::Platform;
 use crate::negotiation::tests::{P9, linux};
+use crate::topology::Topology;
 use devices::{Controller, InterruptMode, Vty};
 use hypervisor::capability::{CapBasis, IsaLevel, resolve};
 use memory::hpt::PageSizes;
@@ -48,8 +49,7 @@ impl Rig {
         let board = Arc::new(Description {
             platform,
             page_sizes: PageSizes::up_to(16),
-            vcpus: 2,
-            max_vcpus: 2,
+            topology: Topology::cores(2),
             ram_bytes: RAM_BYTES,
             append: "quiet".into(),
             initrd: Some(0x8_0000..0x8_4321),

@@ -2,6 +2,7 @@
 
 use crate::guest::{CALL_RTAS, config, image};
 use cpu::model::POWER8;
+use machine::topology::TopologyError;
 use machine::{Config, End, Machine, MachineError};
 
 /// Runs a guest that makes one RTAS call, under both clocks; the state hash of two virtual runs has to be the same.
@@ -83,8 +84,11 @@ fn machines_that_cannot_be_built() {
     };
     let radix = |config: &mut Config| (config.model, config.mmu) = (&POWER8, Some(machine::Mmu::Radix));
     assert!(matches!(new(&radix), MachineError::NoRadix(_)));
-    assert!(matches!(new(&|config| config.vcpus = 0), MachineError::Vcpus { .. }));
-    assert!(matches!(new(&|config| config.max_vcpus = 100_000), MachineError::Vcpus { .. }));
+    assert!(matches!(new(&|config| config.topology.vcpus = 0), MachineError::Topology(TopologyError::Vcpus { .. })));
+    assert!(matches!(
+        new(&|config| config.topology.max_vcpus = 100_000),
+        MachineError::Topology(TopologyError::Vcpus { .. })
+    ));
     assert!(matches!(new(&|config| config.ram_bytes = 1 << 45), MachineError::AbsurdRam { .. }));
     assert!(matches!(new(&|config| config.ram_bytes = 12345), MachineError::Layout(_)));
     assert!(matches!(new(&|config| config.ram_bytes = (64 << 20) + 1), MachineError::Ram(_)));

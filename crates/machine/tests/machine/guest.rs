@@ -3,7 +3,7 @@
 use cpu::model::POWER9;
 use devices::Nvram;
 use hypervisor::capability::{CapBasis, resolve};
-use machine::{Accelerator, Config};
+use machine::{Accelerator, Config, Topology};
 use platform::SeededEntropy;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,8 +46,7 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
     Config {
         model: &POWER9,
         ram_bytes: 64 << 20,
-        vcpus: 2,
-        max_vcpus: 2,
+        topology: Topology::cores(2),
         capabilities,
         mmu: None,
         fixed_hash_table: false,

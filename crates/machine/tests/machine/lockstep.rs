@@ -2,7 +2,7 @@
 
 use crate::guest::{CALL_RTAS, config, image};
 use devices::console::QueuedConsole;
-use machine::{Accelerator, AcceleratorKind, Config, Difference, End, Machine, MachineError};
+use machine::{Accelerator, AcceleratorKind, Config, Difference, End, Machine, MachineError, Topology};
 use platform::papr::token::DISPLAY_CHARACTER;
 use std::io;
 use std::path::PathBuf;
@@ -103,8 +103,7 @@ impl io::Write for Written {
 
 fn lockstep(kernel: PathBuf) -> Config {
     Config {
-        vcpus: 1,
-        max_vcpus: 1,
+        topology: Topology::cores(1),
         accelerator: Accelerator { kind: AcceleratorKind::Lockstep, ram_every: 100_000, ..Accelerator::default() },
         ..config(kernel, timing::Clock::virtual_time(0))
     }
@@ -262,7 +261,7 @@ fn what_cannot_run_in_lockstep() {
         change(&mut config);
         Machine::new(config).err().expect("refused").to_string()
     };
-    let error = new(&|config| (config.vcpus, config.max_vcpus) = (2, 2));
+    let error = new(&|config| config.topology = Topology::cores(2));
     assert!(error.contains("2 vCPUs") && error.contains("-smp 1"), "{error}");
     let error = new(&|config| config.clock = timing::Clock::real(None));
     assert!(error.contains("virtual clock"), "{error}");
