@@ -2,6 +2,7 @@
 
 mod levels;
 pub mod matrix;
+mod topology;
 
 use std::fs;
 use std::path::Path;
@@ -132,6 +133,8 @@ fn all_checks() -> Vec<Check> {
     for row in matrix::ROWS.into_iter().filter(|row| row.daily) {
         add(&row.name(), true, Box::new(move |plan| row.translated(plan)));
     }
+    add("smt-4", true, Box::new(|plan| topology::threads(plan, GUEST, "4,threads=4", "radix")));
+    add("numa", true, Box::new(|plan| topology::nodes_as_qemu(plan, "pseries")));
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {
@@ -171,6 +174,13 @@ fn all_checks() -> Vec<Check> {
                 Box::new(move |plan| smp(plan, guest.name, cpus)),
             );
         }
+        for (line, mmu) in [("4,threads=4", "radix"), ("4,threads=2", "hash")] {
+            add_thorough(
+                format!("smt-{line}-{mmu}-{}", guest.name),
+                true,
+                Box::new(move |plan| topology::threads(plan, guest.name, line, mmu)),
+            );
+        }
         if guest.name != SHORT_GUEST {
             add_thorough(
                 format!("lockstep-{}", guest.name),
@@ -179,6 +189,7 @@ fn all_checks() -> Vec<Check> {
             );
         }
     }
+    add_thorough("numa-form1".to_owned(), true, Box::new(|plan| topology::nodes_as_qemu(plan, "pseries-6.1")));
     checks
 }
 
@@ -400,19 +411,25 @@ fn xive_off(plan: &Plan) -> Result<String> {
 
 fn works_together(boot: &Boot, name: &str, controller: &str) -> Result<String> {
     let outcome = boot.run(name)?;
-    let cpus = boot.cpus;
-    ended_well(&outcome)?;
-    expect(&outcome, "controller", controller)?;
-    expect(&outcome, "wake-ups", "2000 of 2000")?;
-    let ipis = number_of(&outcome.value("ipis")?)?;
-    ensure!(ipis > 1000, "{ipis} interrupts between processors, expected more than 1000; {}", outcome.command);
-    expect(&outcome, "online", &format!("0-{}", cpus - 1))?;
-    expect(&outcome, "cpus", &cpus.to_string())?;
-    expect(&outcome, "checksums", "16 of 16 right")?;
-    expect(&outcome, "cycled", &(cpus - 1).to_string())?;
-    expect(&outcome, "online-after", &format!("0-{}", cpus - 1))?;
-    expect(&outcome, "complaints", "0")?;
+    let ipis = works_together_in(boot, &outcome, controller)?;
     Ok(format!("{controller}, {ipis} interrupts between processors, {}", spent(&outcome)))
+}
+
+/// Interrupts between processors, through the controller or by doorbells.
+fn works_together_in(boot: &Boot, outcome: &Outcome, controller: &str) -> Result<u64> {
+    let cpus = boot.cpus;
+    ended_well(outcome)?;
+    expect(outcome, "controller", controller)?;
+    expect(outcome, "wake-ups", "2000 of 2000")?;
+    let ipis = number_of(&outcome.value("ipis")?)? + number_of(&outcome.value("doorbells")?)?;
+    ensure!(ipis > 1000, "{ipis} interrupts between processors, expected more than 1000; {}", outcome.command);
+    expect(outcome, "online", &format!("0-{}", cpus - 1))?;
+    expect(outcome, "cpus", &cpus.to_string())?;
+    expect(outcome, "checksums", "16 of 16 right")?;
+    expect(outcome, "cycled", &(cpus - 1).to_string())?;
+    expect(outcome, "online-after", &format!("0-{}", cpus - 1))?;
+    expect(outcome, "complaints", "0")?;
+    Ok(ipis)
 }
 
 /// Entered with a client interface, a kernel negotiates what the direct way decides for it.
@@ -459,13 +476,18 @@ fn tree_as_qemu(plan: &Plan) -> Result<String> {
     let boot = Boot { cpus: 2, machine: vec![VOF.to_owned()], ..plan.boot("device-tree")? };
     let ours = tree_of(&boot, "tree-as-qemu-aileron")?;
     let theirs = tree_of(&Boot { emulator: Emulator::Qemu, ..boot }, "tree-as-qemu-qemu")?;
+    Ok(format!("{} properties that both have", same_where_both_tell(&ours, &theirs)?))
+}
+
+/// How many properties both trees have; those have the same values, but for the known ones.
+fn same_where_both_tell(ours: &Properties, theirs: &Properties) -> Result<usize> {
     let both = |tree: &Properties, other: &Properties| -> Properties {
         tree.iter().filter(|(name, _)| other.contains_key(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
     };
-    let (ours, theirs) = (both(&ours, &theirs), both(&theirs, &ours));
+    let (ours, theirs) = (both(ours, theirs), both(theirs, ours));
     let differences = device_tree::differences(&ours, &theirs, device_tree::NOT_AS_QEMU);
     ensure!(differences.is_empty(), "the trees differ (Aileron, QEMU):\n{}", differences.join("\n"));
-    Ok(format!("{} properties that both have", ours.len()))
+    Ok(ours.len())
 }
 
 fn no_reboot(plan: &Plan) -> Result<String> {

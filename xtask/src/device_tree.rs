@@ -12,22 +12,18 @@ pub const OF_FIRMWARE: &[&str] =
 
 /// What QEMU's machine and this one both tell of, and not alike.
 ///
-/// Numbers of nodes, instances and places; FORM2 affinity and its domains; hypercalls and facilities that QEMU announces
-/// and that are not here (and the other way round); how much memory can be added. The initrd's place Linux writes down in two
-/// cells, which QEMU's negotiation overwrites with one.
+/// Numbers of nodes, instances and places; hypercalls and facilities that QEMU announces and that are not here (and the
+/// other way round); how much memory can be added. The initrd's place Linux writes down in two cells, which QEMU's
+/// negotiation overwrites with one.
 pub const NOT_AS_QEMU: &[&str] = &[
     "*/phandle",
     "*/ibm,pa-features",
     "/chosen/stdout",
     "/chosen/linux,initrd-start",
     "/chosen/linux,initrd-end",
-    "/chosen/ibm,architecture-vec-5",
     "/memory@0/available",
-    "/memory@0/ibm,associativity",
     "/rtas/linux,rtas-base",
     "/rtas/linux,rtas-entry",
-    "/rtas/ibm,associativity-reference-points",
-    "/rtas/ibm,max-associativity-domains",
     "/rtas/ibm,hypertas-functions",
     "/rtas/ibm,lrdr-capacity",
 ];
@@ -36,6 +32,12 @@ pub const NOT_AS_QEMU: &[&str] = &[
 pub fn printed(console: &str) -> Properties {
     let lines = console.lines().filter_map(|line| line.split_once("AILERON-TREE "));
     lines.map(|(_, line)| line.split_once(' ').unwrap_or((line, ""))).map(|(a, b)| (a.into(), b.into())).collect()
+}
+
+/// What the kernel tells of processors and memory on a console (test `topology`).
+pub fn topology(console: &str) -> Vec<&str> {
+    let lines = console.lines().filter_map(|line| line.split_once("AILERON-TOPOLOGY "));
+    lines.map(|(_, line)| line.trim_end()).collect()
 }
 
 /// Properties that only one has or whose values differ, but for those named in `but`; a name that begins with `*` is one

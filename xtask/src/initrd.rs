@@ -52,6 +52,7 @@ const TESTS: &[(&str, &str)] = &[
     ("interrupts", include_str!("../guest/tests/interrupts")),
     ("reboot", include_str!("../guest/tests/reboot")),
     ("smp", include_str!("../guest/tests/smp")),
+    ("topology", include_str!("../guest/tests/topology")),
 ];
 
 /// Writes `initrd.cpio` into `directory` and gives its path; a file that is already right is left alone.

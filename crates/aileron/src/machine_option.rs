@@ -24,6 +24,10 @@ pub struct MachineOption {
     pub client_interface: bool,
     /// `kernel-addr`.
     pub kernel_address: Option<u64>,
+    /// Before version 6.2: a guest is told of NUMA nodes in FORM1 only.
+    pub form1_only: bool,
+    /// `memory-backend`.
+    pub memory_backend: Option<String>,
     /// `vsmt`.
     pub vsmt: Option<u64>,
     /// `dumpdtb`.
@@ -50,6 +54,7 @@ enum Property {
     InterruptMode,
     Vof,
     Vsmt,
+    MemoryBackend,
     DumpTree,
     Accel,
     Kernel,
@@ -87,6 +92,7 @@ static PROPERTIES: &[Row] = &[
     row("ic-mode", "xics|xive|dual", Property::InterruptMode, "interrupt controllers; default dual: XIVE where the guest can"),
     row("x-vof", "on|off", Property::Vof, "the kernel asks Open Firmware and negotiates; default off: it finds the outcome"),
     row("vsmt", "n", Property::Vsmt, "from the server number of a core to the next core's; default the threads of a core"),
+    row("memory-backend", "id", Property::MemoryBackend, "the -object that is guest RAM, without -numa; as large as -m"),
     row("dumpdtb", "file", Property::DumpTree, "writes the device tree and ends"),
     row("accel", "name", Property::Accel, "as -accel"),
     row("kernel", "file", Property::Kernel, "as -kernel"),
@@ -105,7 +111,6 @@ static PROPERTIES: &[Row] = &[
     row("dtb", "file", Property::Refused("the device tree is the machine's own"), ""),
     row("firmware", "file", Property::Refused("kernels are entered directly, without firmware"), ""),
     row("confidential-guest-support", "id", Property::Refused("there are no secure guests"), ""),
-    row("memory-backend", "id", Property::Refused("guest RAM is anonymous memory"), ""),
 ];
 
 impl MachineOption {
@@ -119,13 +124,27 @@ impl MachineOption {
                 None if key == "help" || key == "?" => {
                     return Ok(Some(if index == 0 { machines() } else { properties() }));
                 }
-                None if index == 0 => check_type(&key)?,
+                None if index == 0 => self.set_type(&key)?,
                 None => bail!("'{key}': expected property=value{}", hint(&key, names())),
-                Some(kind) if key == "type" => check_type(&kind)?,
+                Some(kind) if key == "type" => self.set_type(&kind)?,
                 Some(value) => self.set(&key, value, warnings).with_context(|| key.clone())?,
             }
         }
         Ok(None)
+    }
+
+    /// `pseries`, or one of QEMU's versions of it.
+    fn set_type(&mut self, name: &str) -> Result<()> {
+        let version = |text: &str| {
+            let (major, minor) = text.split_once('.')?;
+            Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+        };
+        match (name, name.strip_prefix("pseries-").and_then(version)) {
+            ("pseries", _) => self.form1_only = false,
+            (_, Some(version)) => self.form1_only = version < (6, 2),
+            _ => bail!("unknown machine '{name}'{}; the machine is pseries (-M help)", hint(name, ["pseries"])),
+        }
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: String, warnings: &mut Vec<String>) -> Result<()> {
@@ -170,6 +189,7 @@ impl MachineOption {
             Property::Vof => self.client_interface = switch(&value)?,
             // 0 is the default, as in QEMU.
             Property::Vsmt => self.vsmt = Some(number(&value)?).filter(|vsmt| *vsmt > 0),
+            Property::MemoryBackend => self.memory_backend = Some(value),
             Property::DumpTree => self.dump_tree = Some(path(&value)?),
             Property::Accel => self.accel = Some(value),
             Property::Kernel => self.kernel = Some(path(&value)?),
@@ -202,19 +222,9 @@ fn names() -> impl Iterator<Item = &'static str> {
     PROPERTIES.iter().map(|row| row.name)
 }
 
-/// `pseries`, or one of QEMU's versions of it.
-fn check_type(name: &str) -> Result<()> {
-    let version = name.strip_prefix("pseries-");
-    let is_version = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if name == "pseries" || version.is_some_and(is_version) {
-        return Ok(());
-    }
-    bail!("unknown machine '{name}'{}; the machine is pseries (-M help)", hint(name, ["pseries"]))
-}
-
 fn machines() -> String {
     "Machines:\n  pseries      PAPR partition, POWER8 to POWER10 (the default)\n  pseries-X.Y  the same: versions of QEMU's \
-     machine are understood and make no difference\n"
+     machine are understood; before 6.2 guests are told of NUMA nodes in FORM1\n"
         .into()
 }
 
@@ -269,6 +279,9 @@ mod tests {
         for text in ["pseries-10.0", "type=pseries,accel=tcg", "pseries,append=a,,b", "vsmt=1,resize-hpt=disabled"] {
             assert!(machine(text).is_ok(), "{text}");
         }
+        let forms = ["pseries", "pseries-6.1", "pseries-6.2", "pseries-10.0", "type=pseries-2.12"];
+        let forms = forms.map(|text| machine(text).unwrap().0.form1_only);
+        assert_eq!(forms, [false, true, false, false, true]);
         assert_eq!(machine("append=a,,b").unwrap().0.append.unwrap(), "a,b");
         for (text, fixed) in [("resize-hpt=disabled", true), ("resize-hpt=disabled,resize-hpt=enabled", false)] {
             let (option, warnings) = machine(text).unwrap();
@@ -282,6 +295,7 @@ mod tests {
             ("powernv", &["unknown machine 'powernv'", "pseries"][..]),
             ("pserie", &["did you mean 'pseries'"]),
             ("pseries-", &["unknown machine"]),
+            ("pseries-10", &["unknown machine"]),
             ("", &["unknown machine ''"]),
             ("pseries,", &["expected property=value"]),
             ("pseries,x-vof", &["'x-vof'", "property=value"]),

@@ -3,6 +3,7 @@
 mod accelerator;
 mod log;
 mod machine_option;
+mod numa;
 mod options;
 mod say;
 mod settings;
@@ -161,17 +162,23 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         None => Nvram::in_memory(),
     };
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let topology = Topology {
+        vcpus: count(settings.smp.cpus),
+        max_vcpus: count(settings.smp.max_cpus),
+        cores: count(settings.smp.cores),
+        threads: count(settings.smp.threads),
+        // As in QEMU, since version 4.2 of its machine.
+        vsmt: settings.machine.vsmt.map_or(count(settings.smp.threads), count),
+    };
+    topology.check(capabilities.basis().effective()).context("-smp")?;
+    let (numa, warnings) = settings.numa.resolve(&topology, settings.ram_bytes)?;
+    warnings.iter().for_each(|warning| say::warning(warning));
     Ok(Config {
         model: settings.model,
         ram_bytes: settings.ram_bytes,
-        topology: Topology {
-            vcpus: count(settings.smp.cpus),
-            max_vcpus: count(settings.smp.max_cpus),
-            cores: count(settings.smp.cores),
-            threads: count(settings.smp.threads),
-            // As in QEMU, since version 4.2 of its machine.
-            vsmt: settings.machine.vsmt.map_or(count(settings.smp.threads), count),
-        },
+        topology,
+        numa,
+        form2: !settings.machine.form1_only,
         capabilities,
         mmu: settings.machine.mmu,
         fixed_hash_table: settings.machine.fixed_hash_table,

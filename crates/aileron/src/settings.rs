@@ -3,6 +3,7 @@
 use crate::accelerator::{self, AcceleratorOptions};
 use crate::log::LogItems;
 use crate::machine_option::MachineOption;
+use crate::numa::NumaOptions;
 use crate::options::{self, Fate, Given, Id};
 use crate::smp::{self, Smp};
 use crate::values::{self, hint, key_values, number, size};
@@ -56,6 +57,7 @@ pub struct Settings {
     pub model: &'static CpuModel,
     pub ram_bytes: u64,
     pub smp: Smp,
+    pub numa: NumaOptions,
     pub accelerator: Accelerator,
     pub virtual_clock: bool,
     /// Wall-clock time at the start, seconds since 1970.
@@ -112,6 +114,7 @@ impl Reader {
             model: &cpu::model::POWER9,
             ram_bytes: DEFAULT_RAM_BYTES,
             smp: Smp::default(),
+            numa: NumaOptions::default(),
             accelerator: Accelerator::default(),
             virtual_clock: false,
             start_s: None,
@@ -172,6 +175,12 @@ impl Reader {
                         given,
                         "vCPUs cannot be plugged while the machine runs; the guest is only told of maxcpus",
                     );
+                }
+            }
+            Id::Numa => self.settings.numa.add(value)?,
+            Id::Object => {
+                for property in self.settings.numa.add_object(value)? {
+                    self.warn(given, &format!("{property}: the host chooses memory as it likes"));
                 }
             }
             Id::Accel if asks_for_help => return Ok(Some(accelerator::help())),
@@ -360,6 +369,16 @@ impl Reader {
             && settings.append.is_empty()
         {
             settings.append = append;
+        }
+        if let Some(id) = &settings.machine.memory_backend {
+            let bytes = settings.numa.backend(id);
+            let bytes =
+                bytes.with_context(|| format!("-machine memory-backend={id}: there is no -object of that id"))?;
+            ensure!(
+                bytes == settings.ram_bytes,
+                "-machine memory-backend={id}: it has {bytes:#x} bytes, and -m says {:#x}",
+                settings.ram_bytes
+            );
         }
         if settings.log_file.is_some() && !settings.log.any() {
             settings.warnings.push("-D without -d: nothing is logged".into());

@@ -117,6 +117,8 @@ pub struct Hypervisor {
     rtas_base_ra: AtomicU64,
     /// Level of the architecture that the guest sees.
     level: Mutex<IsaLevel>,
+    /// Associativity domains of each vCPU, by its index.
+    home_nodes: Mutex<Vec<Vec<u32>>>,
     hcalls: Vec<HcallEntry>,
     rtas: Vec<RtasEntry>,
     devices: Vec<Arc<dyn PaprDevice>>,
@@ -169,6 +171,7 @@ impl Hypervisor {
             prepared_hpt: Mutex::default(),
             rtas_base_ra: AtomicU64::new(config.rtas_base_ra),
             level: Mutex::new(config.capabilities.basis().effective()),
+            home_nodes: Mutex::default(),
             hcalls: hcalls.into_values().collect(),
             rtas: functions.into_values().collect(),
             devices,
@@ -201,6 +204,16 @@ impl Hypervisor {
     /// The guest has negotiated this level. It lasts until the next reset.
     pub fn set_level(&self, level: IsaLevel) {
         *lock(&self.level) = level;
+    }
+
+    /// Associativity domains of vCPU `index`, the widest first and the vCPU's server number last.
+    pub(crate) fn home_node(&self, index: usize) -> Option<Vec<u32>> {
+        lock(&self.home_nodes).get(index).cloned()
+    }
+
+    /// What the tree tells of each vCPU's domains now, by its index.
+    pub fn set_home_nodes(&self, domains: Vec<Vec<u32>>) {
+        *lock(&self.home_nodes) = domains;
     }
 
     /// Real address of the RTAS area.

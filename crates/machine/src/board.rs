@@ -11,6 +11,7 @@ use crate::loader::{Endianness, Kernel, open_initrd};
 use crate::lockstep::{self, Follower};
 use crate::mmu::{self, Mmu};
 use crate::negotiation::{Agreed, Platform};
+use crate::numa::Numa;
 use crate::outside::{Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner};
 use crate::shared::{End, Ending, Shared, lock};
@@ -54,6 +55,10 @@ pub struct Config {
     pub ram_bytes: u64,
     /// vCPUs, and how they are grouped.
     pub topology: Topology,
+    /// Which memory and which cores belong together.
+    pub numa: Numa,
+    /// FORM2 affinity is offered to the guest, beside FORM1.
+    pub form2: bool,
     /// Capabilities.
     pub capabilities: Capabilities,
     /// How the guest translates; `None`: as processor and kernel's command line let expect.
@@ -171,6 +176,7 @@ impl Machine {
         let initrd = config.initrd.as_ref().map(|path| open_initrd(path, config.ram_bytes)).transpose()?;
         let layout = place(&Wanted {
             ram_bytes: config.ram_bytes,
+            first_bytes: config.numa.first_bytes(),
             kernel_address: config.kernel_address,
             kernel_bytes: kernel.memory_bytes,
             initrd_bytes: initrd.as_ref().map(Content::len),
@@ -195,6 +201,7 @@ impl Machine {
             compat: config.capabilities.basis().compat,
             mmu_only: config.mmu,
             interrupt_mode: config.interrupt_mode,
+            form2: config.form2,
         };
         // Who negotiates begins as if nothing had been said.
         let first =
@@ -231,6 +238,7 @@ impl Machine {
             page_sizes: mmu::page_sizes(&config),
             topology: config.topology,
             ram_bytes: config.ram_bytes,
+            numa: config.numa.clone(),
             append: config.append.clone(),
             initrd: layout.initrd.clone(),
             vtys,
@@ -277,6 +285,8 @@ impl Machine {
             entropy: config.entropy.clone(),
             boot: Mutex::new(None),
         };
+        let agreed = platform.expected(mmu, interrupts.active());
+        board.check_affinity(&agreed)?;
         let mut machine = Machine {
             engines_maker: Engines::new(&config.accelerator, config.model, role)?,
             follower: None,
@@ -284,7 +294,7 @@ impl Machine {
             kernel,
             initrd,
             layout,
-            agreed: platform.expected(mmu, interrupts.active()),
+            agreed,
             board,
             client,
             tree: Vec::new(),
@@ -417,14 +427,17 @@ impl Machine {
         self.runner.entropy.fill(&mut rng_seed);
         let tree = match &self.client {
             Some(client) => client.power_on(rng_seed)?,
-            None => Tree {
-                board: &self.board,
-                hypervisor: &self.runner.hypervisor,
-                agreed: &self.agreed,
-                rtas: Some(self.layout.rtas.clone()),
-                rng_seed,
+            None => {
+                self.runner.hypervisor.set_home_nodes(self.board.home_nodes(&self.agreed));
+                Tree {
+                    board: &self.board,
+                    hypervisor: &self.runner.hypervisor,
+                    agreed: &self.agreed,
+                    rtas: Some(self.layout.rtas.clone()),
+                    rng_seed,
+                }
+                .build()?
             }
-            .build()?,
         };
         let (found, room) = (tree.len() as u64, self.layout.tree.end - self.layout.tree.start);
         if found > room { Err(MachineError::TreeSize { found, room }) } else { Ok(tree) }

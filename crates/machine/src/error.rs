@@ -5,6 +5,7 @@ use crate::difference::Difference;
 use crate::fdt::TreeError;
 use crate::layout::LayoutError;
 use crate::loader::LoadError;
+use crate::numa::NumaError;
 use crate::topology::TopologyError;
 use devices::InterruptError;
 use hypervisor::TableError;
@@ -28,6 +29,9 @@ pub enum MachineError {
     /// vCPUs and how they are grouped.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// NUMA nodes.
+    #[error("-numa: {0}")]
+    Numa(#[from] NumaError),
     /// Number of terminals.
     #[error("{0} serial ports: a machine has at most {CONSOLES_MAX}")]
     Consoles(usize),

@@ -7,6 +7,7 @@
 pub use crate::fdt_writer::TreeError;
 use crate::fdt_writer::{FdtWriter, Node, Result};
 use crate::negotiation::{Agreed, Platform};
+use crate::numa::{Affinity, Numa, NumaError, counted};
 use crate::pa_features::{PA_FEATURES_RADIX, pa_features};
 use crate::topology::Topology;
 use devices::{Controller, PRIORITY_MAX, QUEUE_SHIFT, TIMA_OS_PAGE, TIMA_PAGE_BYTES, TIMA_USER_PAGE};
@@ -35,6 +36,8 @@ pub struct Description {
     pub topology: Topology,
     /// Size of RAM.
     pub ram_bytes: u64,
+    /// Which memory and which cores belong together.
+    pub numa: Numa,
     /// The kernel's command line.
     pub append: String,
     /// Where the initrd lies.
@@ -49,6 +52,22 @@ pub struct Description {
     pub name: Option<String>,
     /// Further strings of the root node, such as `host-serial`.
     pub root_strings: Vec<(&'static str, String)>,
+}
+
+impl Description {
+    /// Whether the guest can be told of the nodes in the form that was agreed on.
+    ///
+    /// # Errors
+    /// [`NumaError`].
+    pub fn check_affinity(&self, agreed: &Agreed) -> std::result::Result<(), NumaError> {
+        self.numa.check(agreed.affinity(), self.topology.vcpus)
+    }
+
+    /// Domains of each vCPU, for `H_HOME_NODE_ASSOCIATIVITY`.
+    pub fn home_nodes(&self, agreed: &Agreed) -> Vec<Vec<u32>> {
+        let domains = |index| self.numa.vcpu_domains(agreed.affinity(), index, self.topology.server_of(index));
+        (0..self.topology.vcpus).map(domains).collect()
+    }
 }
 
 /// What the tree is made from.
@@ -125,12 +144,14 @@ impl Tree<'_> {
             fdt.node("event-sources", event_sources)?;
             fdt.node("cpus", |fdt| self.cpus(fdt))?;
             fdt.node("vdevice", |fdt| self.vdevice(fdt))?;
-            fdt.node("memory@0", |fdt| {
-                fdt.string("device_type", "memory")?;
-                fdt.cells("reg", &[0, 0, high(board.ram_bytes), low(board.ram_bytes)]);
-                fdt.cells("ibm,associativity", &[4, 0, 0, 0, 0]);
-                Ok(())
-            })?;
+            for (node, start, bytes) in board.numa.memory() {
+                fdt.node(&format!("memory@{start:x}"), |fdt| {
+                    fdt.string("device_type", "memory")?;
+                    fdt.cells("reg", &[high(start), low(start), high(bytes), low(bytes)]);
+                    fdt.cells("ibm,associativity", &board.numa.memory_associativity(self.affinity(), node));
+                    Ok(())
+                })?;
+            }
             self.interrupt_controller(fdt)
         })?;
         // A client interface gives every node a number; what it ends with and a tree without it are the same.
@@ -173,6 +194,10 @@ impl Tree<'_> {
 
     fn level(&self) -> IsaLevel {
         self.agreed.level
+    }
+
+    fn affinity(&self) -> Affinity {
+        self.agreed.affinity()
     }
 
     /// Whether the guest could translate by radix trees.
@@ -257,8 +282,14 @@ impl Tree<'_> {
         let ram = self.board.ram_bytes;
         let cores = self.board.topology.max_vcpus / self.board.topology.threads;
         fdt.cells("ibm,lrdr-capacity", &[high(ram), low(ram), 0, MEMORY_BLOCK_BYTES, cores as u32]);
-        fdt.cells("ibm,max-associativity-domains", &[4, 0, 0, 0, 1]);
-        fdt.cells("ibm,associativity-reference-points", &[4, 4, 2]);
+        let (points, domains) = self.board.numa.reference_points(self.affinity());
+        fdt.cells("ibm,max-associativity-domains", &domains);
+        fdt.cells("ibm,associativity-reference-points", &points);
+        if self.affinity() == Affinity::Form2 {
+            let (nodes, distances) = self.board.numa.distance_tables();
+            fdt.cells("ibm,numa-lookup-index-table", &nodes);
+            fdt.bytes("ibm,numa-distance-table", &distances);
+        }
         Ok(())
     }
 
@@ -281,6 +312,11 @@ impl Tree<'_> {
         fdt.cell("reg", topology.server_of(vcpus.start));
         fdt.string("status", "okay")?;
         fdt.cell("cpu-version", self.agreed.pvr);
+        if self.board.numa.count() > 1 {
+            let server = topology.server_of(vcpus.start);
+            let domains = self.board.numa.vcpu_domains(self.affinity(), vcpus.start, server);
+            fdt.cells("ibm,associativity", &counted(domains));
+        }
         fdt.cell("ibm,chip-id", topology.socket_of(vcpus.start) as u32);
         let servers: Vec<u32> = vcpus.map(|index| topology.server_of(index)).collect();
         // Global queues: one, number 0.
@@ -372,6 +408,7 @@ fn event_sources(fdt: &mut FdtWriter) -> Result {
 mod tests {
     use super::*;
     use crate::mmu::Mmu;
+    use crate::numa::NumaOption;
     use cpu::CpuModel;
     use cpu::model::{POWER8, POWER9, POWER10};
     use devices::{InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, VioBus, Vty};
@@ -414,12 +451,14 @@ mod tests {
             vec![interrupts, Arc::new(VioBus::new(vec![vty])), Arc::new(Rtc::new()), Arc::new(Nvram::in_memory())];
         let config = hypervisor::Config { capabilities, max_vcpus: vcpus, rtas_base_ra: 0x1fff_0000, uuid: None };
         let hypervisor = Hypervisor::new(config, devices).unwrap();
-        let platform = Platform { model, compat: None, mmu_only: None, interrupt_mode: InterruptMode::Xics };
+        let platform =
+            Platform { model, compat: None, mmu_only: None, interrupt_mode: InterruptMode::Xics, form2: true };
         let board = Description {
             platform,
             page_sizes: PageSizes::up_to(16),
             topology: Topology::cores(vcpus),
             ram_bytes: 1 << 30,
+            numa: Numa::one(&Topology::cores(vcpus), 1 << 30),
             append: "console=hvc0 cryptomgr.notests".into(),
             initrd: Some(0x2c9_0000..0x2dd_40b3),
             vtys: vec![VioNode { reg: 0x7100_0000, xisr: 0x1100 }],
@@ -492,7 +531,7 @@ mod tests {
             ("/chosen/linux,initrd-end", "<0x00 0x2dd40b3>"),
             (
                 "/chosen/ibm,architecture-vec-5",
-                "[19 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 00 40 00 40]",
+                "[19 00 20 00 00 a0 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 00 40 00 40]",
             ),
             ("/rtas/linux,rtas-entry", "<0x1fff0000>"),
             ("/rtas/rtas-size", "<0x83c>"),
@@ -597,10 +636,11 @@ mod tests {
             tree.board.uuid = Some([0x12; 16]);
             tree.board.name = Some("lpar".into());
             tree.board.ram_bytes = 5 << 32;
+            tree.board.numa = Numa::one(&Topology::cores(1), 5 << 32);
         }));
         assert!(text.contains("hcall-rpt-invalidate") && !text.contains("stdout-path") && !text.contains("vty@"));
         assert!(text.contains("system-id = \"12121212-1212-1212-1212-121212121212\""));
-        assert!(text.contains("ibm,partition-name = \"lpar\"") && text.contains("reg = <0x00 0x00 0x05 0x00>"));
+        assert!(text.contains("ibm,partition-name = \"lpar\"") && text.contains("reg = <0x00 0x00 0x04 0x00>"));
     }
 
     /// As QEMU's trees have it for a kernel with `disable_radix` (but for the interrupt controller), and with larger pages.
@@ -614,7 +654,7 @@ mod tests {
         };
         let text = hash(&POWER9, PageSizes::up_to(16));
         for line in [
-            "ibm,architecture-vec-5 = [15 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80];",
+            "ibm,architecture-vec-5 = [15 00 20 00 00 a0 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80];",
             "ibm,arch-vec-5-platform-support = <0x170018c0 0x19001a40>;",
             "ibm,segment-page-sizes = <0x0c 0x00 0x01 0x0c 0x00 0x10 0x110 0x01 0x10 0x01>;",
             "ibm,processor-segment-sizes = <0x1c 0x28 0xffffffff 0xffffffff>;",
@@ -659,7 +699,7 @@ mod tests {
             ("/interrupt-controller@60302031b0000/interrupt-controller", ""),
             (
                 "/chosen/ibm,architecture-vec-5",
-                "[19 00 20 00 00 80 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 40 40 00 40]",
+                "[19 00 20 00 00 a0 05 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 80 40 40 00 40]",
             ),
             ("/chosen/ibm,arch-vec-5-platform-support", "<0x178018c0 0x19001a40>"),
         ] {
@@ -676,6 +716,64 @@ mod tests {
             let text = source(&blob(&POWER9, vcpus, &[], |_| ()));
             assert!(text.contains(&format!("PowerPC,POWER9@{:x} {{", vcpus - 1)));
             assert!(text.contains(&format!("ibm,interrupt-server-ranges = <0x00 {:#04x}>", vcpus)));
+        }
+    }
+
+    /// As QEMU 10 tells of `-smp 8,threads=2,sockets=2 -M vsmt=4`.
+    #[test]
+    fn threads_are_told_of_with_their_core() {
+        let topology = Topology { vcpus: 8, max_vcpus: 16, cores: 2, threads: 2, vsmt: 4 };
+        let text = source(&blob(&POWER9, 8, &[], |tree| tree.board.topology = topology));
+        let found = properties(&text);
+        for (name, wanted) in [
+            ("/cpus/PowerPC,POWER9@0/ibm,ppc-interrupt-server#s", "<0x00 0x01>"),
+            ("/cpus/PowerPC,POWER9@c/reg", "<0x0c>"),
+            ("/cpus/PowerPC,POWER9@c/ibm,ppc-interrupt-server#s", "<0x0c 0x0d>"),
+            ("/cpus/PowerPC,POWER9@c/ibm,ppc-interrupt-gserver#s", "<0x0c 0x00 0x0d 0x00>"),
+            ("/cpus/PowerPC,POWER9@4/ibm,chip-id", "<0x00>"),
+            ("/cpus/PowerPC,POWER9@8/ibm,chip-id", "<0x01>"),
+            ("/rtas/ibm,lrdr-capacity", "<0x00 0x40000000 0x00 0x10000000 0x08>"),
+            ("/interrupt-controller/ibm,interrupt-server-ranges", "<0x00 0x20>"),
+        ] {
+            assert!(found.contains(&(name.into(), wanted.into())), "{name} = {wanted} in\n{text}");
+        }
+        assert_eq!(text.matches("PowerPC,POWER9@").count(), 4);
+    }
+
+    /// As QEMU tells of two nodes with two vCPUs each and 768 and 512 MiB, in both forms.
+    #[test]
+    fn nodes_are_told_of_in_the_form_that_was_agreed_on() {
+        let node = |vcpus, ram_bytes| NumaOption::Node { id: None, vcpus: vec![vcpus], ram_bytes };
+        let options =
+            [node(0..=1, 3 << 28), node(2..=3, 2 << 28), NumaOption::Distance { from: 0, to: 1, distance: 40 }];
+        let tell = |form2| {
+            properties(&source(&blob(&POWER9, 4, &[], |tree| {
+                tree.board.numa = Numa::new(&options, &Topology::cores(4), 5 << 28).unwrap().0;
+                tree.agreed = Platform { form2, ..tree.board.platform }.expected(Mmu::Radix, Controller::Xics);
+            })))
+        };
+        let form1: &[_] = &[
+            ("/rtas/ibm,associativity-reference-points", "<0x04 0x03 0x02 0x01>"),
+            ("/rtas/ibm,max-associativity-domains", "<0x04 0x02 0x02 0x02 0x02>"),
+            ("/memory@0/ibm,associativity", "<0x04 0x00 0x00 0x00 0x00>"),
+            ("/memory@40000000/ibm,associativity", "<0x04 0x00 0x00 0x01 0x01>"),
+            ("/cpus/PowerPC,POWER9@3/ibm,associativity", "<0x05 0x00 0x00 0x01 0x01 0x03>"),
+        ];
+        let form2: &[_] = &[
+            ("/rtas/ibm,associativity-reference-points", "<0x01>"),
+            ("/rtas/ibm,max-associativity-domains", "<0x01 0x02>"),
+            ("/rtas/ibm,numa-lookup-index-table", "<0x02 0x00 0x01>"),
+            ("/rtas/ibm,numa-distance-table", "<0x04 0xa28280a>"),
+            ("/memory@20000000/reg", "<0x00 0x20000000 0x00 0x10000000>"),
+            ("/memory@30000000/ibm,associativity", "<0x01 0x01>"),
+            ("/cpus/PowerPC,POWER9@3/ibm,associativity", "<0x02 0x01 0x03>"),
+        ];
+        for (form, wanted) in [(false, form1), (true, form2)] {
+            let found = tell(form);
+            for (name, value) in wanted {
+                assert!(found.contains(&(name.to_string(), value.to_string())), "{name} = {value} in {found:?}");
+            }
+            assert_eq!(found.iter().any(|(name, _)| name.contains("numa-")), form);
         }
     }
 

@@ -22,6 +22,8 @@ const VECTORS_END: u64 = 0x1_0000;
 pub struct Wanted {
     /// Size of RAM.
     pub ram_bytes: u64,
+    /// A guest that has not read all of the tree may use no more than this ([`crate::numa::Numa::first_bytes`]).
+    pub first_bytes: u64,
     /// Load address of the kernel.
     pub kernel_address: u64,
     /// What the kernel needs from there on.
@@ -104,13 +106,18 @@ fn align_up(address: u64) -> Option<u64> {
 /// # Errors
 /// [`LayoutError`] names what does not fit.
 pub fn place(wanted: &Wanted) -> Result<Layout, LayoutError> {
-    let &Wanted { ram_bytes, kernel_address, kernel_bytes, initrd_bytes, rtas_bytes, tree_bytes } = wanted;
+    let &Wanted { ram_bytes, first_bytes, kernel_address, kernel_bytes, initrd_bytes, rtas_bytes, tree_bytes } = wanted;
     if kernel_address % ALIGN != 0 || kernel_address < VECTORS_END {
         return Err(LayoutError::KernelAddress(kernel_address));
     }
     let kernel_end = kernel_address.checked_add(kernel_bytes).filter(|&end| end <= ram_bytes);
     let kernel_end = kernel_end.ok_or(LayoutError::Kernel { kernel_address, kernel_bytes, ram_bytes })?;
     let limit = ram_bytes.min(RTAS_TOP_MAX);
+    if first_bytes < RTAS_TOP
+        && let Some(layout) = below(first_bytes, wanted, kernel_end)
+    {
+        return Ok(layout);
+    }
     let mut top = RTAS_TOP;
     loop {
         if let Some(layout) = below(top.min(limit), wanted, kernel_end) {
@@ -150,6 +157,7 @@ mod tests {
 
     const DEBIAN: Wanted = Wanted {
         ram_bytes: 1 << 30,
+        first_bytes: 1 << 30,
         kernel_address: 0x40_0000,
         kernel_bytes: 0x287_e650,
         initrd_bytes: Some(0x14_40b3),
@@ -170,6 +178,10 @@ mod tests {
     fn small_and_large() {
         let layout = place(&Wanted { ram_bytes: 64 << 20, ..DEBIAN }).unwrap();
         assert!(layout.rtas.end <= 64 << 20 && layout.initrd.unwrap().end <= layout.tree.start);
+        // Within the first piece of memory, if it all fits there.
+        let layout = place(&Wanted { first_bytes: 256 << 20, ..DEBIAN }).unwrap();
+        assert!(layout.rtas.end <= 256 << 20 && layout.rtas.start >= 255 << 20);
+        assert_eq!(place(&Wanted { first_bytes: 32 << 20, ..DEBIAN }), place(&DEBIAN));
         // An initrd that reaches beyond 512 MiB pushes RTAS up.
         let layout = place(&Wanted { initrd_bytes: Some(700 << 20), ..DEBIAN }).unwrap();
         assert_eq!(layout.rtas.start, 0x3fff_0000);

@@ -21,6 +21,7 @@ pub mod loader;
 mod lockstep;
 mod mmu;
 pub mod negotiation;
+pub mod numa;
 mod outside;
 mod pa_features;
 mod run;

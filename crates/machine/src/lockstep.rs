@@ -49,6 +49,7 @@ pub(crate) fn build(config: Config) -> Result<Machine, MachineError> {
     let consoles = |side| lines.iter().map(|line| line.end(side)).collect();
     let follower = Config {
         capabilities: config.capabilities.clone(),
+        numa: config.numa.clone(),
         kernel: config.kernel.clone(),
         initrd: config.initrd.clone(),
         append: config.append.clone(),

@@ -6,6 +6,7 @@
 //! byte 1. Of these, 1 (levels of the architecture) and 5 (PAPR) matter here.
 
 use crate::mmu::Mmu;
+use crate::numa::Affinity;
 use cpu::CpuModel;
 use devices::{Controller, InterruptMode};
 use hypervisor::capability::IsaLevel;
@@ -27,6 +28,8 @@ pub struct Platform {
     pub mmu_only: Option<Mmu>,
     /// Which interrupt controllers there are.
     pub interrupt_mode: InterruptMode,
+    /// FORM2 affinity is offered, beside FORM1.
+    pub form2: bool,
 }
 
 /// What platform and guest agreed on.
@@ -119,6 +122,14 @@ impl Refusal {
     }
 }
 
+impl Agreed {
+    /// How the guest is told of NUMA nodes. One that has said nothing yet, or knows neither form, gets the older.
+    pub fn affinity(&self) -> Affinity {
+        let form2 = self.vector_5.get(BYTE_AFFINITY).is_some_and(|byte| byte & FORM2 != 0);
+        if form2 { Affinity::Form2 } else { Affinity::Form1 }
+    }
+}
+
 /// Logical PVRs: a processor of which nothing is known but its level.
 const LOGICAL_PVRS: [(u32, IsaLevel); 6] = [
     (0x0f00_0002, IsaLevel::V2_05),
@@ -133,17 +144,19 @@ pub(crate) fn logical_pvr(level: IsaLevel) -> u32 {
     LOGICAL_PVRS.iter().find(|row| row.1 == level).map_or(0, |row| row.0)
 }
 
-/// Bits of vector 5 that are offered beside interrupt controllers and translation: byte, bits.
-const OFFERED: [(usize, u8); 4] = [
+/// Bits of vector 5 that are offered beside affinity, interrupt controllers and translation: byte, bits.
+const OFFERED: [(usize, u8); 3] = [
     // Dynamic reconfiguration memory.
     (2, 0x20),
-    // FORM1 affinity. FORM2 would need `ibm,numa-lookup-index-table` and `ibm,numa-distance-table`.
-    (5, 0x80),
     // Hot plug as interrupt source, and resizing of the hash table.
     (6, 0x05),
     // Memory by ibm,dynamic-memory-v2.
     (22, 0x80),
 ];
+/// How a guest is told of NUMA nodes.
+const BYTE_AFFINITY: usize = 5;
+const FORM1: u8 = 0x80;
+const FORM2: u8 = 0x20;
 /// Interrupt controllers: 0x80 is "both", 0x40 XIVE.
 const BYTE_INTERRUPTS: usize = 23;
 /// Translation: 0xc0 is "both", 0x40 radix.
@@ -224,6 +237,7 @@ impl Platform {
         for (byte, bits) in OFFERED {
             vector[byte] = bits & asked(byte);
         }
+        vector[BYTE_AFFINITY] = (FORM1 | if self.form2 { FORM2 } else { 0 }) & asked(BYTE_AFFINITY);
         if controller == Controller::Xive {
             vector[BYTE_INTERRUPTS] = XIVE;
         }
@@ -308,7 +322,7 @@ pub(crate) mod tests {
     use platform::mock::VecMemory;
 
     pub const P9: Platform =
-        Platform { model: &POWER9, compat: None, mmu_only: None, interrupt_mode: InterruptMode::Dual };
+        Platform { model: &POWER9, compat: None, mmu_only: None, interrupt_mode: InterruptMode::Dual, form2: true };
 
     /// Pairs of Debian's 6.12, and its vectors with bytes 23 and 24 of vector 5 as given.
     pub fn linux(interrupts: u8, mmu: u8) -> Vec<u8> {
@@ -420,6 +434,26 @@ pub(crate) mod tests {
         assert_eq!(P9.support(), [23, 0x80, 24, 0xc0, 25, 0, 26, 0x40]);
         assert_eq!(only(Some(Mmu::Hash), InterruptMode::Xive).support()[..4], [23, 0x40, 24, 0]);
         assert_eq!(only(Some(Mmu::Radix), InterruptMode::Xics).support()[..4], [23, 0, 24, 0x40]);
+    }
+
+    #[test]
+    fn affinity_is_the_newest_form_that_both_know() {
+        let mut bytes = linux(0x40, 0x40);
+        assert_eq!(negotiate(&P9, &bytes).unwrap().affinity(), Affinity::Form2);
+        let older = Platform { form2: false, ..P9 };
+        assert_eq!(negotiate(&older, &bytes).unwrap().vector_5[BYTE_AFFINITY], FORM1);
+        assert_eq!(older.expected(Mmu::Radix, Controller::Xive).affinity(), Affinity::Form1);
+        assert_eq!(P9.nothing_yet().affinity(), Affinity::Form1);
+        // Byte 5 stands as far from the end as the rest of vector 5 and vector 6 are long.
+        let byte = bytes.len() - 4 - 22;
+        assert_eq!(bytes[byte], 0xe0);
+        for (asked, agreed, affinity) in
+            [(0x80, 0x80, Affinity::Form1), (0x20, 0x20, Affinity::Form2), (0x40, 0, Affinity::Form1)]
+        {
+            bytes[byte] = asked;
+            let told = negotiate(&P9, &bytes).unwrap();
+            assert_eq!((told.vector_5[BYTE_AFFINITY], told.affinity()), (agreed, affinity));
+        }
     }
 
     #[test]

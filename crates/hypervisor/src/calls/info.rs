@@ -79,26 +79,24 @@ pub(super) fn get_cpu_characteristics(
 
 /// Flag: the vCPU is named as in `H_REGISTER_VPA`.
 const HOME_NODE_BY_SERVER: u64 = 1;
-/// Associativity domains above the vCPU; all of this machine is in domain 0 of each level.
-const DOMAINS: usize = 4;
 /// Registers with domains, two each, from r4 on.
 const HOME_NODE_REGISTERS: usize = 6;
 
 /// Flags, vCPU by its server number. r4 to r9: its associativity, two domains each, ended by all ones.
-pub(super) fn home_node_associativity(_: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
+pub(super) fn home_node_associativity(
+    hypervisor: &Hypervisor,
+    context: &mut HcallContext<'_>,
+    args: &HcallArgs,
+) -> HcallStatus {
     let &[flags, server, ..] = args;
     if flags != HOME_NODE_BY_SERVER {
         return HcallStatus::H_FUNCTION;
     }
-    let Some(server) = u32::try_from(server).ok().filter(|&server| context.partition.vcpu_of_server(server).is_some())
-    else {
+    let index = u32::try_from(server).ok().and_then(|server| context.partition.vcpu_of_server(server));
+    let Some(domains) = index.and_then(|index| hypervisor.home_node(index)) else {
         return HcallStatus::H_P2;
     };
-    let domain = |number: usize| match number {
-        0..DOMAINS => 0,
-        DOMAINS => u64::from(server),
-        _ => u64::from(u32::MAX),
-    };
+    let domain = |number: usize| u64::from(domains.get(number).copied().unwrap_or(u32::MAX));
     for pair in 0..HOME_NODE_REGISTERS {
         context.vcpu.set_gpr(4 + pair, (domain(2 * pair) << 32) | domain(2 * pair + 1));
     }
@@ -153,6 +151,11 @@ mod tests {
     #[test]
     fn home_node() {
         let rig = Rig::new("power9", &[]);
+        assert_eq!(rig.call(H_HOME_NODE_ASSOCIATIVITY, &[1, 3]).0, -55);
+        let domains = |index: u32| if index == 0 { vec![7, 0] } else { vec![0, 0, 0, 0, index] };
+        rig.hypervisor.set_home_nodes((0..4).map(domains).collect());
+        let (code, gpr) = rig.call_registers(H_HOME_NODE_ASSOCIATIVITY, &[1, 0]);
+        assert_eq!((code.0, gpr[4], gpr[5]), (0, 7 << 32, u64::MAX));
         let (code, gpr) = rig.call_registers(H_HOME_NODE_ASSOCIATIVITY, &[1, 3]);
         assert_eq!(code.0, 0);
         assert_eq!(gpr[4..10], [0, 0, 0x3_ffff_ffff, u64::MAX, u64::MAX, u64::MAX]);

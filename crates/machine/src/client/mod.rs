@@ -114,6 +114,7 @@ impl ClientInterface {
     /// Makes the tree anew as agreed on. Phandles and instances stay what they are.
     fn render(&self, state: &mut State, agreed: &Agreed) -> Result<(), TreeError> {
         let Some(hypervisor) = self.hypervisor.get().and_then(Weak::upgrade) else { return Ok(()) };
+        hypervisor.set_home_nodes(self.board.home_nodes(agreed));
         let tree = Tree { board: &self.board, hypervisor: &hypervisor, agreed, rtas: None, rng_seed: state.rng_seed };
         state.tree = LiveTree::new(tree.nodes()?);
         state.finish(&self.board);

@@ -273,6 +273,10 @@ impl Call<'_, '_> {
                 return refusal.status();
             }
         };
+        if let Err(error) = self.interface.board.check_affinity(&agreed) {
+            tracing::warn!("ibm,client-architecture-support: {error}");
+            return HcallStatus::H_PARAMETER;
+        }
         if !self.interface.interrupts.select(agreed.controller) {
             return HcallStatus::H_PARAMETER;
         }

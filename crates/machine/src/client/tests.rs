@@ -5,6 +5,7 @@ use crate::fdt::VioNode;
 use crate::mmu::Mmu;
 use crate::negotiation::Platform;
 use crate::negotiation::tests::{P9, linux};
+use crate::numa::Numa;
 use crate::topology::Topology;
 use devices::{Controller, InterruptMode, Vty};
 use hypervisor::capability::{CapBasis, IsaLevel, resolve};
@@ -50,6 +51,7 @@ impl Rig {
             platform,
             page_sizes: PageSizes::up_to(16),
             topology: Topology::cores(2),
+            numa: Numa::one(&Topology::cores(2), RAM_BYTES),
             ram_bytes: RAM_BYTES,
             append: "quiet".into(),
             initrd: Some(0x8_0000..0x8_4321),

@@ -3,6 +3,7 @@
 use cpu::model::POWER9;
 use devices::Nvram;
 use hypervisor::capability::{CapBasis, resolve};
+use machine::numa::Numa;
 use machine::{Accelerator, Config, Topology};
 use platform::SeededEntropy;
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ pub fn config(kernel: PathBuf, clock: timing::Clock) -> Config {
         model: &POWER9,
         ram_bytes: 64 << 20,
         topology: Topology::cores(2),
+        numa: Numa::one(&Topology::cores(2), 64 << 20),
+        form2: true,
         capabilities,
         mmu: None,
         fixed_hash_table: false,
