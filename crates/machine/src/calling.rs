@@ -18,8 +18,8 @@ pub(crate) enum After {
     Sleep(RunState),
     /// Stops.
     Stop,
-    /// Gives host time away.
-    Yield,
+    /// Gives its time away: to this vCPU, or to any.
+    Yield(Option<usize>),
 }
 
 /// Ranges of at most so many pages are invalidated page by page.
@@ -137,9 +137,9 @@ impl CallingVcpu for Calling<'_> {
         self.after = After::Stop;
     }
 
-    fn yield_to(&mut self, _target: Option<usize>) {
+    fn yield_to(&mut self, target: Option<usize>) {
         if self.after == After::GoOn {
-            self.after = After::Yield;
+            self.after = After::Yield(target);
         }
     }
 

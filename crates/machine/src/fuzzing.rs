@@ -43,6 +43,7 @@ fn platform(input: &mut Input<'_>) -> Platform {
         compat: if input.one_in(2) { None } else { input.pick(&levels) },
         mmu_only: input.pick(&[None, None, Some(Mmu::Hash), Some(Mmu::Radix)]),
         interrupt_mode: input.pick(&[InterruptMode::Dual, InterruptMode::Xics, InterruptMode::Xive]),
+        form2: !input.one_in(4),
     }
 }
 

@@ -147,10 +147,13 @@ impl Runner {
                 EngineExit::Stopped => self.called_out(engine.vcpu()),
                 EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
                     After::GoOn => {}
-                    After::Yield => {
+                    // Whose thread the host runs next is the host's to say.
+                    After::Yield(_) => {
+                        self.deschedule(engine.vcpu());
                         mailbox.set_quiet(true);
                         std::thread::yield_now();
                         self.resume(engine.vcpu());
+                        self.schedule(engine.vcpu());
                     }
                     After::Sleep(state) => self.sleep(engine.vcpu(), state),
                     After::Stop => {
@@ -181,14 +184,21 @@ impl Runner {
         while !self.shared.is_ending() {
             let seen = self.shared.activity();
             let mut idle = true;
-            for (engine, turn) in engines.iter_mut().zip(&mut turns) {
-                if self.shared.is_ending() {
-                    return;
-                }
-                if self.make_runnable(engine, turn) {
-                    idle = false;
-                    self.take_turn(engine, turn);
-                    self.shared.memory.hub().mailbox(engine.vcpu().index).set_quiet(true);
+            for first in 0..engines.len() {
+                let mut next = Some(first);
+                // Whoever is given a turn has it at once; not more of them than there are vCPUs, so that each has its own.
+                for _ in 0..=engines.len() {
+                    let Some(index) = next.take() else { break };
+                    if self.shared.is_ending() {
+                        return;
+                    }
+                    let (engine, turn) = (&mut engines[index], &mut turns[index]);
+                    if self.make_runnable(engine, turn) {
+                        idle = false;
+                        self.schedule(engine.vcpu());
+                        self.take_turn(engine, turn);
+                        next = self.end_turn(engine.vcpu(), turn);
+                    }
                 }
             }
             if idle && !self.skip_to_deadline(engines, &turns) {
@@ -203,7 +213,7 @@ impl Runner {
         self.hypervisor.expire_watchdogs(self.clock.ticks(), &*self.shared);
         let index = vcpu.index;
         match turn {
-            Turn::Running => self.resume(vcpu),
+            Turn::Running | Turn::Conferred(_) => self.resume(vcpu),
             Turn::Asleep(sleep) => {
                 if !self.is_over(vcpu, sleep) {
                     return false;
@@ -222,6 +232,32 @@ impl Runner {
         }
         *turn = Turn::Running;
         true
+    }
+
+    /// A vCPU that could go on waits for its next turn: for those who look at its yield count it is preempted. The vCPU
+    /// that it gave its time to, if there is one.
+    fn end_turn(&self, vcpu: &mut Vcpu, turn: &mut Turn) -> Option<usize> {
+        let next = if let Turn::Conferred(to) = *turn { Some(to) } else { None };
+        if matches!(turn, Turn::Running | Turn::Conferred(_)) {
+            *turn = Turn::Running;
+            self.deschedule(vcpu);
+        }
+        vcpu.mailbox().set_quiet(true);
+        next
+    }
+
+    /// Its yield count becomes odd: it is not dispatched, though it could go on. Not where there is nobody to look.
+    fn deschedule(&self, vcpu: &Vcpu) {
+        if self.shared.vcpu_count() > 1 {
+            self.hypervisor.on_preempt(vcpu.index, &self.ram);
+        }
+    }
+
+    /// Its yield count becomes even.
+    fn schedule(&self, vcpu: &Vcpu) {
+        if self.shared.vcpu_count() > 1 {
+            self.hypervisor.on_resume(vcpu.index, &self.ram);
+        }
     }
 
     fn take_turn(&self, engine: &mut Engine, turn: &mut Turn) {
@@ -248,7 +284,8 @@ impl Runner {
             }
             EngineExit::Hypercall => match self.hypercall(engine.vcpu()) {
                 After::GoOn => None,
-                After::Yield => Some(Turn::Running),
+                After::Yield(None) => Some(Turn::Running),
+                After::Yield(Some(to)) => Some(Turn::Conferred(to)),
                 After::Sleep(state) => self.begin_sleep(engine.vcpu(), state).map(Turn::Asleep),
                 After::Stop => {
                     self.stop(engine.vcpu());
@@ -408,4 +445,6 @@ pub(crate) enum Turn {
     Stopped,
     Asleep(Sleep),
     Running,
+    /// The same, and it gave the rest of its turn to this vCPU.
+    Conferred(usize),
 }

@@ -112,6 +112,19 @@ impl Hypervisor {
         self.vpas.count(index, memory, 1);
     }
 
+    /// To be called when vCPU `index` has to wait though it could go on. Until [`on_resume`](Hypervisor::on_resume) its yield
+    /// count is odd, and the guest may give it time (`H_CONFER`).
+    pub fn on_preempt(&self, index: usize, memory: &dyn GuestMemory) {
+        self.vpas.count(index, memory, 1);
+    }
+
+    /// To be called when it goes on. Nothing changes for one that did not wait.
+    pub fn on_resume(&self, index: usize, memory: &dyn GuestMemory) {
+        if self.vpas.yield_count(index, memory).is_some_and(|count| count & 1 == 1) {
+            self.vpas.count(index, memory, 0);
+        }
+    }
+
     /// To be called when vCPU `index` executes again after [`on_cede`](Hypervisor::on_cede).
     pub fn on_dispatch(&self, index: usize, memory: &dyn GuestMemory, info: &DispatchInfo) {
         self.vpas.count(index, memory, 0);
@@ -334,6 +347,15 @@ mod tests {
         rig.hypervisor.on_cede(0, memory);
         assert_eq!(count(), 1);
         rig.hypervisor.on_cede(77, memory);
+        // Dispatched twice is dispatched once.
+        rig.hypervisor.on_resume(0, memory);
+        rig.hypervisor.on_resume(0, memory);
+        assert_eq!(count(), 2);
+        rig.hypervisor.on_preempt(0, memory);
+        assert_eq!(count(), 3);
+        rig.hypervisor.on_preempt(77, memory);
+        rig.hypervisor.on_resume(77, memory);
+        memory.write_be_u32(VPA + 0x100, 1).unwrap();
         rig.hypervisor.reset();
         rig.hypervisor.on_cede(0, memory);
         assert_eq!(count(), 1);
