@@ -3,6 +3,7 @@
 mod accelerator;
 mod log;
 mod machine_option;
+mod monitor;
 mod numa;
 mod options;
 mod say;
@@ -17,6 +18,7 @@ use devices::console::{ConsoleSpec, NullConsole, QueuedConsole, open_file, open_
 use hypervisor::capability::{CapBasis, CapOption, resolve};
 use log::Log;
 use machine::{Config, End, Handle, HostEntropy, Machine, Topology};
+use monitor::Monitor;
 use platform::{Console, Entropy, SeededEntropy};
 use settings::{Command, OnPanic, Serial, Settings};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -87,7 +89,10 @@ fn run(mut settings: Settings) -> Result<u8> {
     if SIGNAL.load(SeqCst) != 0 {
         handle.quit("a signal");
     }
-    let guard = terminal_of(&settings, &backs, &handle)?;
+    let control = monitor::Running { handle: handle.clone(), name: settings.name.clone() };
+    let monitor = Monitor::new(Arc::new(control));
+    let guard = terminal_of(&settings, &backs, &handle, &monitor)?;
+    start_monitor(settings.monitor.as_ref(), monitor).context("-monitor")?;
     let end = machine.run();
     drop(guard);
     log.flush();
@@ -122,7 +127,7 @@ fn tell(end: &End, on_panic: OnPanic) -> u8 {
             say::error("every vCPU has stopped itself, and nothing can start one again");
             1
         }
-        End::Quit(reason) if reason == QUIT_BY_KEY => {
+        End::Quit(reason) if reason == QUIT_BY_KEY || reason == monitor::QUIT => {
             // The guest's cursor is in the middle of a line.
             say::line(&format!("\naileron: {reason}"));
             0
@@ -248,18 +253,37 @@ fn open(serials: &[Serial]) -> Result<Vec<Back>> {
 }
 
 /// Gives the terminal to the guest that has it as console.
-fn terminal_of(settings: &Settings, backs: &[Back], handle: &Handle) -> Result<Option<terminal::Guard>> {
+fn terminal_of(
+    settings: &Settings,
+    backs: &[Back],
+    handle: &Handle,
+    monitor: &Monitor,
+) -> Result<Option<terminal::Guard>> {
     for (serial, back) in settings.serials.iter().zip(backs) {
         if let Back::Terminal(console) = back {
             let guard = terminal::make_raw();
             let handle = handle.clone();
             let quit = move || handle.quit(QUIT_BY_KEY);
-            terminal::start_input(console.clone(), serial.escapes, settings.escape, quit)
+            terminal::start_input(console.clone(), monitor.clone(), serial.escapes, settings.escape, quit)
                 .context("no thread for standard input")?;
             return Ok(Some(guard));
         }
     }
     Ok(None)
+}
+
+/// Serves the monitor where it was asked for, beside the one that a terminal shares with a console.
+fn start_monitor(place: Option<&ConsoleSpec>, monitor: Monitor) -> Result<()> {
+    match place {
+        Some(ConsoleSpec::Unix { path, wait }) => {
+            if *wait {
+                say::line(&format!("aileron: waiting for a client at {}", path.display()));
+            }
+            monitor.serve_socket(path, *wait).with_context(|| path.display().to_string())
+        }
+        Some(_) => monitor.serve_stdio().context("no thread for standard input"),
+        None => Ok(()),
+    }
 }
 
 /// The signals that end a program end the run; a second one ends the program at once.

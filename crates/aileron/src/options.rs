@@ -53,6 +53,7 @@ pub enum Id {
     Display,
     Vga,
     Monitor,
+    Qmp,
     Network,
     Parallel,
     Log,
@@ -90,7 +91,7 @@ const fn ignored(names: &'static [&'static str], value: Option<&'static str>, wh
 const NO_DISKS: &str = "there are no disks yet; put what the guest needs into the initrd";
 const NO_DEVICES: &str = "there are no devices beside those of every machine yet";
 const NO_NETWORK: &str = "there is no network yet";
-const NO_MONITOR: &str = "there is no monitor yet";
+const NO_MONITOR: &str = "the monitor has nothing for it yet";
 const NO_GDB: &str = "there is no gdb server yet";
 const NO_SNAPSHOT: &str = "there are no snapshots and no migration yet";
 const NO_FIRMWARE: &str = "kernels are entered directly, without firmware";
@@ -146,7 +147,9 @@ pub static OPTIONS: &[Row] = &[
     row(&["state-hash"], None, Id::StateHash, "hash of registers, RAM and devices on standard error at the end"),
     row(&["display"], Some("none"), Id::Display, "there are no displays: only none"),
     row(&["vga"], Some("none"), Id::Vga, "there are no graphics cards: only none"),
-    row(&["monitor", "qmp", "mon"], Some("none"), Id::Monitor, "there is no monitor yet: only none"),
+    row(&["monitor"], Some("where"), Id::Monitor,
+        "a monitor (type help there): stdio, unix:PATH,server=on[,wait=off], or none beside that of Ctrl-A c"),
+    row(&["qmp", "mon"], Some("none"), Id::Qmp, "there is no machine protocol yet: only none"),
     row(&["net", "nic"], Some("none"), Id::Network, "there is no network yet: only none"),
     row(&["parallel"], Some("none"), Id::Parallel, "there are no parallel ports: only none"),
     row(&["msg"], Some("timestamp=off"), Id::Msg, "accepted for QEMU's sake"),
@@ -163,7 +166,7 @@ pub static OPTIONS: &[Row] = &[
     ignored(&["overcommit"], Some("what"), "guest RAM is mapped as it is needed"),
     ignored(&["mem-prealloc"], None, "guest RAM is mapped as it is needed"),
     ignored(&["sandbox"], Some("on|off"), "there is no sandbox"),
-    ignored(&["compat"], Some("policy"), "there is no monitor that it could concern"),
+    ignored(&["compat"], Some("policy"), "there is no machine protocol that it could concern"),
 
     refused(&["drive", "blockdev"], Some("disk"), NO_DISKS),
     refused(&["hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash"], Some("file"), NO_DISKS),
@@ -179,7 +182,7 @@ pub static OPTIONS: &[Row] = &[
     refused(&["bios"], Some("file"), NO_FIRMWARE),
     refused(&["gdb"], Some("where"), NO_GDB),
     refused(&["s"], None, NO_GDB),
-    refused(&["S"], None, "there is no monitor yet that could let the guest go on"),
+    refused(&["S"], None, "the guest begins at once; the monitor's stop and cont come later"),
     refused(&["debugcon", "qmp-pretty", "dfilter", "trace", "plugin", "pidfile", "run-with"], Some("what"), NO_MONITOR),
     refused(&["daemonize", "preconfig"], None, NO_MONITOR),
     refused(&["incoming", "loadvm"], Some("where"), NO_SNAPSHOT),
@@ -258,7 +261,7 @@ pub fn help() -> String {
     text.push_str("\nOptions of QEMU that are refused:\n");
     wrap(&mut text, &names_of(|fate| matches!(fate, Fate::Refused(_))));
     text.push_str(
-        "\nKeys on a console that has this terminal:\n  Ctrl-A x  ends the emulator\n  Ctrl-A h  lists the keys\n\
+        "\nKeys on a console that has this terminal:\n  Ctrl-A x  ends the emulator\n  Ctrl-A c  leads to the monitor and back\n  Ctrl-A h  lists the keys\n\
          \nExit status: 0 after the guest's power-off, or its reboot with -no-reboot, and when Ctrl-A x ends it; 1 after an error or \
          a panic of the guest.\n",
     );

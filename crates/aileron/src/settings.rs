@@ -70,6 +70,8 @@ pub struct Settings {
     pub uuid: Option<[u8; 16]>,
     pub nvram: Option<PathBuf>,
     pub serials: Vec<Serial>,
+    /// A monitor of its own: standard input and output, or a socket.
+    pub monitor: Option<ConsoleSpec>,
     pub escape: u8,
     pub no_reboot: bool,
     pub on_panic: OnPanic,
@@ -126,6 +128,7 @@ impl Reader {
             uuid: None,
             nvram: None,
             serials: Vec::new(),
+            monitor: None,
             escape: DEFAULT_ESCAPE,
             no_reboot: false,
             on_panic: OnPanic::ExitFailure,
@@ -215,15 +218,13 @@ impl Reader {
             }
             Id::NoReboot => self.settings.no_reboot = true,
             Id::Action => self.action(given)?,
-            Id::Display | Id::Vga | Id::Monitor | Id::Network | Id::Parallel => {
+            Id::Display | Id::Vga | Id::Qmp | Id::Network | Id::Parallel => {
                 let what = given.row.help.split(':').next().unwrap_or_default();
-                let nothing = matches!(value, "none" | "null")
-                    // The monitor that shares the console's terminal: Ctrl-A is there, the monitor is not.
-                    || (id == Id::Monitor && value == "vc");
-                if !nothing {
+                if !matches!(value, "none" | "null") {
                     self.warn(given, what);
                 }
             }
+            Id::Monitor => self.monitor(given)?,
             Id::Log if asks_for_help => return Ok(Some(LogItems::help())),
             Id::Log => {
                 for (item, why) in self.settings.log.add(value)? {
@@ -249,6 +250,20 @@ impl Reader {
     fn warn(&mut self, given: &Given, why: &str) {
         let value = if given.row.value.is_some() { format!(" {}", given.value) } else { String::new() };
         self.settings.warnings.push(format!("{}{value}: not honoured, {why}", given.spelled));
+    }
+
+    fn monitor(&mut self, given: &Given) -> Result<()> {
+        let value = given.value.as_str();
+        self.settings.monitor = match value {
+            // The one that shares the console's terminal is always there.
+            "none" | "null" | "vc" => None,
+            _ if value == "stdio" || value.starts_with("unix:") => Some(ConsoleSpec::parse(value)?),
+            _ => {
+                self.warn(given, "the monitor can be at stdio, at unix:PATH,server=on[,wait=off], or none");
+                None
+            }
+        };
+        Ok(())
     }
 
     fn memory(&mut self, given: &Given) -> Result<()> {
@@ -335,7 +350,7 @@ impl Reader {
                 ("panic", "shutdown") => self.settings.on_panic = OnPanic::Shutdown,
                 ("panic", "none") => self.settings.on_panic = OnPanic::Nothing,
                 ("panic" | "shutdown", "pause") => {
-                    bail!("{event}=pause: there is no monitor yet that could let the guest go on")
+                    bail!("{event}=pause: not supported; the emulator ends then, or goes on (none)")
                 }
                 ("watchdog", _) => self.warn(given, "there is no watchdog"),
                 ("reboot" | "shutdown" | "panic", _) => bail!("unknown action '{action}' for {event}"),
@@ -363,6 +378,10 @@ impl Reader {
         }
         let on_stdio = settings.serials.iter().filter(|serial| serial.spec == ConsoleSpec::Stdio).count();
         ensure!(on_stdio <= 1, "-serial stdio {on_stdio} times: one terminal of the guest can have this one");
+        ensure!(
+            settings.monitor != Some(ConsoleSpec::Stdio) || on_stdio == 0,
+            "-monitor stdio: the guest's console has this terminal (Ctrl-A c leads to the monitor); give -serial another place"
+        );
         settings.kernel = settings.kernel.take().or_else(|| settings.machine.kernel.take());
         settings.initrd = settings.initrd.take().or_else(|| settings.machine.initrd.take());
         if let Some(append) = settings.machine.append.take()
@@ -560,11 +579,13 @@ mod tests {
             (&["-icount", "shift=x"], &["not a number"]),
             (&["-icount", "0,rr=record"], &["record and replay"]),
             (&["-uuid", "1"], &["not a UUID"]),
-            (&["-action", "panic=pause"], &["no monitor"]),
+            (&["-action", "panic=pause"], &["not supported"]),
             (&["-action", "panik=none"], &["did you mean 'panic'"]),
             (&["-drive", "file=x"], &["-drive file=x", "no disks"]),
             (&["-S"], &["-S", "not supported"]),
             (&["-seed", "-1"], &["not a number"]),
+            (&["-nographic", "-monitor", "stdio"], &["-monitor stdio", "Ctrl-A c"]),
+            (&["-monitor", "unix:x,client=on"], &["client=on"]),
             (&["-echr", "300"], &["127"]),
         ] {
             let error = error(line);
@@ -577,7 +598,8 @@ mod tests {
         for line in [
             &["-boot", "c"][..],
             &["-display", "gtk"],
-            &["-monitor", "stdio"],
+            &["-monitor", "telnet:localhost:1"],
+            &["-qmp", "stdio"],
             &["-net", "user"],
             &["-rtc", "base=localtime"],
             &["-m", "1G,slots=2,maxmem=2G"],

@@ -3,6 +3,7 @@
 //! Ways out are the end of the run, an error, a panic of any thread, and the signals that end a program. The escape
 //! character (Ctrl-A) is ours while standard input is a terminal, or where `mon:` says so.
 
+use crate::monitor::{LineEditor, Monitor};
 use crate::say;
 use devices::console::QueuedConsole;
 use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcsetattr};
@@ -73,63 +74,91 @@ pub enum Key {
     Quit,
     /// Which keys there are.
     Help,
-    /// A key of QEMU's that needs a monitor.
-    NoMonitor,
+    /// Type to the monitor from here on, or back to the guest.
+    Switch,
+    /// A key of QEMU's that does nothing here.
+    Nothing,
 }
 
-/// Tells keys that are ours from those that are the guest's.
+/// What was typed, by whom it is for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    /// The guest's.
+    pub guest: Vec<u8>,
+    /// The monitor's.
+    pub monitor: Vec<u8>,
+    /// Ours, in order.
+    pub keys: Vec<Key>,
+}
+
+/// Tells keys that are ours from those that are the guest's or the monitor's.
 #[derive(Debug)]
 pub struct Escape {
     /// The escape character, or none.
     character: Option<u8>,
     /// It was the last character.
     escaped: bool,
+    /// The monitor has the keyboard.
+    to_monitor: bool,
 }
 
 impl Escape {
     /// With this escape character; `None`: every key is the guest's.
     pub fn new(character: Option<u8>) -> Escape {
-        Escape { character, escaped: false }
+        Escape { character, escaped: false, to_monitor: false }
     }
 
-    /// Sorts input: what goes to the guest is put into `to_guest`, what is ours is given back in order.
-    pub fn sort(&mut self, input: &[u8], to_guest: &mut Vec<u8>) -> Vec<Key> {
-        let mut keys = Vec::new();
+    /// Whether the monitor has the keyboard.
+    pub fn is_to_monitor(&self) -> bool {
+        self.to_monitor
+    }
+
+    /// Sorts input.
+    pub fn sort(&mut self, input: &[u8]) -> Sorted {
+        let mut sorted = Sorted::default();
         for &byte in input {
+            let typed = if self.to_monitor { &mut sorted.monitor } else { &mut sorted.guest };
             if !self.escaped {
                 if Some(byte) == self.character {
                     self.escaped = true
                 } else {
-                    to_guest.push(byte)
+                    typed.push(byte)
                 }
                 continue;
             }
             self.escaped = false;
             match byte {
-                b'x' | b'X' => keys.push(Key::Quit),
-                b'h' | b'H' | b'?' => keys.push(Key::Help),
-                b'c' | b'C' | b's' | b'b' | b't' => keys.push(Key::NoMonitor),
-                _ if Some(byte) == self.character => to_guest.push(byte),
+                b'x' | b'X' => sorted.keys.push(Key::Quit),
+                b'h' | b'H' | b'?' => sorted.keys.push(Key::Help),
+                b'c' | b'C' => {
+                    self.to_monitor = !self.to_monitor;
+                    sorted.keys.push(Key::Switch);
+                }
+                b's' | b'b' | b't' => sorted.keys.push(Key::Nothing),
+                _ if Some(byte) == self.character => typed.push(byte),
                 // As in QEMU: a pair that means nothing is dropped.
                 _ => {}
             }
         }
-        keys
+        sorted
     }
 }
 
-/// Feeds a guest's console from standard input until its end, on a thread of its own.
+/// Feeds a guest's console, and the monitor that shares the terminal with it, from standard input until its end, on a
+/// thread of its own.
 ///
 /// # Errors
 /// When no thread can be had.
 pub fn start_input(
     console: Arc<QueuedConsole>,
+    monitor: Monitor,
     escapes: bool,
     character: u8,
     quit: impl Fn() + Send + 'static,
 ) -> io::Result<()> {
     let terminal = isatty(io::stdin());
     let mut escape = Escape::new((escapes || terminal).then_some(character));
+    let mut editor = LineEditor::default();
     let work = move || {
         let mut buffer = [0; 4096];
         loop {
@@ -142,19 +171,30 @@ pub fn start_input(
                     return;
                 }
             };
-            let mut to_guest = Vec::new();
-            for key in escape.sort(&buffer[..count], &mut to_guest) {
+            let Sorted { guest, monitor: typed, keys } = escape.sort(&buffer[..count]);
+            for key in keys {
                 match key {
                     Key::Quit => quit(),
-                    Key::Help => say::line(&keys(character)),
-                    Key::NoMonitor => say::line("aileron: there is no monitor yet"),
+                    Key::Help => say::line(&help(character)),
+                    Key::Switch if escape.is_to_monitor() => say::answer(&format!("\n{}", monitor.greeting())),
+                    Key::Switch => say::answer("\n"),
+                    Key::Nothing => say::line("aileron: that key does nothing here"),
+                }
+            }
+            for key in typed {
+                let (echo, line) = editor.key(key);
+                if terminal {
+                    say::answer(&echo);
+                }
+                if let Some(line) = line {
+                    say::answer(&monitor.answer(&line));
                 }
             }
             if terminal {
                 // A guest that does not read must not keep us from reading: what is too much is dropped.
-                console.push_input(&to_guest);
+                console.push_input(&guest);
             } else {
-                console.feed(&to_guest);
+                console.feed(&guest);
             }
         }
     };
@@ -166,10 +206,10 @@ fn name(character: u8) -> String {
     if character < 0x20 { format!("Ctrl-{}", char::from(character + 0x40)) } else { char::from(character).to_string() }
 }
 
-fn keys(character: u8) -> String {
+fn help(character: u8) -> String {
     let name = name(character);
     format!(
-        "\r\n{name} h        this help\r\n{name} x        ends the emulator\r\n{name} {name}   sends {name} to the guest\r"
+        "\r\n{name} h        this help\r\n{name} x        ends the emulator\r\n{name} c        to the monitor, and back\r\n{name} {name}   sends {name} to the guest\r"
     )
 }
 
@@ -180,19 +220,23 @@ mod tests {
     #[test]
     fn keys_are_sorted() {
         let mut escape = Escape::new(Some(1));
-        let mut to_guest = Vec::new();
-        assert_eq!(escape.sort(b"ab\x01hc\x01\x01d\x01q", &mut to_guest), [Key::Help]);
-        assert_eq!(to_guest, b"abc\x01d");
+        let sorted = escape.sort(b"ab\x01hc\x01\x01d\x01q");
+        assert_eq!(
+            (&sorted.guest[..], &sorted.monitor[..], &sorted.keys[..]),
+            (&b"abc\x01d"[..], &b""[..], &[Key::Help][..])
+        );
         // The pair may come in two parts.
-        assert_eq!(escape.sort(b"\x01", &mut to_guest), []);
-        assert_eq!(escape.sort(b"x\x01c", &mut to_guest), [Key::Quit, Key::NoMonitor]);
-        let mut to_guest = Vec::new();
-        assert_eq!(Escape::new(None).sort(b"\x01x", &mut to_guest), []);
-        assert_eq!(to_guest, b"\x01x");
+        assert_eq!(escape.sort(b"\x01"), Sorted::default());
+        assert_eq!(escape.sort(b"x\x01s").keys, [Key::Quit, Key::Nothing]);
+        let sorted = escape.sort(b"a\x01cnmi\r\x01\x01\x01cb");
+        assert_eq!((&sorted.guest[..], &sorted.monitor[..]), (&b"ab"[..], &b"nmi\r\x01"[..]));
+        assert_eq!((sorted.keys, escape.is_to_monitor()), (vec![Key::Switch, Key::Switch], false));
+        let sorted = Escape::new(None).sort(b"\x01x\x01c");
+        assert_eq!((&sorted.guest[..], sorted.keys.len()), (&b"\x01x\x01c"[..], 0));
     }
 
     #[test]
     fn the_help_names_the_character() {
-        assert!(keys(1).contains("Ctrl-A x") && keys(20).contains("Ctrl-T h") && keys(b'~').contains("~ x"));
+        assert!(help(1).contains("Ctrl-A x") && help(20).contains("Ctrl-T h") && help(b'~').contains("~ c"));
     }
 }

@@ -135,7 +135,7 @@ pub struct Handle(Target);
 /// Whom a [`Handle`] tells.
 #[derive(Debug, Clone)]
 enum Target {
-    Machine(Arc<Shared>),
+    Machine(Arc<Shared>, Arc<timing::Clock>),
     Lockstep(Arc<Outside>),
 }
 
@@ -143,7 +143,7 @@ impl Handle {
     /// The run ends with [`End::Quit`] as soon as every vCPU has come to a stop.
     pub fn quit(&self, reason: impl Into<String>) {
         match &self.0 {
-            Target::Machine(shared) => shared.end(Ending::End(End::Quit(reason.into()))),
+            Target::Machine(shared, _) => shared.end(Ending::End(End::Quit(reason.into()))),
             Target::Lockstep(outside) => outside.quit(reason.into()),
         }
     }
@@ -151,9 +151,51 @@ impl Handle {
     /// System reset of every vCPU that is not stopped, as by a non-maskable interrupt of the machine.
     pub fn system_reset(&self) {
         match &self.0 {
-            Target::Machine(shared) => (0..shared.vcpu_count()).for_each(|index| shared.system_reset(index)),
+            Target::Machine(shared, _) => (0..shared.vcpu_count()).for_each(|index| shared.system_reset(index)),
             Target::Lockstep(outside) => outside.system_reset(),
         }
+    }
+
+    /// The machine and its clock, if it is not two in lockstep.
+    fn alone(&self) -> Option<(&Shared, &timing::Clock)> {
+        match &self.0 {
+            Target::Machine(shared, clock) => Some((shared, clock)),
+            Target::Lockstep(_) => None,
+        }
+    }
+
+    /// The machine starts again as after power-on. False: not in lockstep.
+    pub fn reset(&self) -> bool {
+        self.alone().map(|(shared, _)| shared.end(Ending::Reboot)).is_some()
+    }
+
+    /// vCPUs and the real clock stand still until [`Handle::resume`]. False: not in lockstep.
+    pub fn pause(&self) -> bool {
+        let pause = |(shared, clock): (&Shared, &timing::Clock)| {
+            shared.pause(if clock.is_virtual() { 1 } else { shared.vcpu_count() });
+            clock.pause();
+        };
+        self.alone().map(pause).is_some()
+    }
+
+    /// They go on. False: not in lockstep.
+    pub fn resume(&self) -> bool {
+        let resume = |(shared, clock): (&Shared, &timing::Clock)| {
+            clock.resume();
+            shared.resume();
+        };
+        self.alone().map(resume).is_some()
+    }
+
+    /// Whether vCPUs stand still.
+    pub fn is_paused(&self) -> bool {
+        self.alone().is_some_and(|(shared, _)| shared.is_paused())
+    }
+
+    /// What each vCPU does; nothing in lockstep.
+    pub fn run_states(&self) -> Vec<platform::RunState> {
+        let states = |(shared, _): (&Shared, _)| (0..shared.vcpu_count()).filter_map(|i| shared.run_state(i)).collect();
+        self.alone().map(states).unwrap_or_default()
     }
 }
 
@@ -323,7 +365,7 @@ impl Machine {
     pub fn handle(&self) -> Handle {
         Handle(match &self.follower {
             Some(follower) => Target::Lockstep(follower.outside.clone()),
-            None => Target::Machine(self.runner.shared.clone()),
+            None => Target::Machine(self.runner.shared.clone(), self.runner.clock.clone()),
         })
     }
 

@@ -128,6 +128,14 @@ impl Runner {
             if self.shared.is_ending() {
                 return;
             }
+            if self.shared.is_paused() {
+                mailbox.set_quiet(true);
+                self.shared.rest();
+                if running {
+                    self.resume(engine.vcpu());
+                }
+                continue;
+            }
             if !running {
                 match self.take_start(index) {
                     Some(request) => {
@@ -183,6 +191,10 @@ impl Runner {
         let mut turns: Vec<Turn> = engines.iter().map(|_| Turn::Stopped).collect();
         while !self.shared.is_ending() {
             let seen = self.shared.activity();
+            if self.shared.is_paused() {
+                self.shared.rest();
+                continue;
+            }
             let mut idle = true;
             for first in 0..engines.len() {
                 let mut next = Some(first);

@@ -10,6 +10,7 @@ use memory::mail::pending;
 use platform::{ExternalInterruptLines, Partition, ProcessTable, RunState, Shutdown, StartError, StartRequest};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A lock whose holder leaves no half-done state behind: a panic elsewhere does not matter to it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,8 +80,23 @@ pub struct Shared {
     activity: Mutex<u64>,
     active: Condvar,
     topology: Topology,
+    rest: Mutex<Rest>,
+    rest_changed: Condvar,
+    /// [`Rest::wanted`], looked at by vCPUs that were called out.
+    is_paused: AtomicBool,
     ignore_guest_panic: bool,
 }
+
+/// vCPUs that stand still for somebody outside.
+#[derive(Debug, Default)]
+struct Rest {
+    wanted: bool,
+    /// Threads of vCPUs that do.
+    threads: usize,
+}
+
+/// How long [`Shared::pause`] waits for threads that execute something long.
+const PAUSE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why vCPUs are to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +131,9 @@ impl Shared {
             activity: Mutex::new(0),
             active: Condvar::new(),
             topology,
+            rest: Mutex::default(),
+            rest_changed: Condvar::new(),
+            is_paused: AtomicBool::new(false),
             ignore_guest_panic,
         }
     }
@@ -148,10 +167,47 @@ impl Shared {
             }
         }
         self.is_ending.store(true, SeqCst);
+        // With the lock held: who looked before waits by now.
+        drop(lock(&self.rest));
+        self.rest_changed.notify_all();
         for index in 0..self.slots.len() {
             self.memory.hub().mailbox(index).raise(pending::STOP);
         }
         self.note_activity();
+    }
+
+    /// The threads of all vCPUs, `threads` of them, are to rest until [`Shared::resume`]. Returns when they do.
+    pub(crate) fn pause(&self, threads: usize) {
+        lock(&self.rest).wanted = true;
+        self.is_paused.store(true, SeqCst);
+        for index in 0..self.slots.len() {
+            self.memory.hub().mailbox(index).raise(pending::STOP);
+        }
+        self.note_activity();
+        let busy = |rest: &mut Rest| rest.wanted && rest.threads < threads && !self.is_ending();
+        drop(self.rest_changed.wait_timeout_while(lock(&self.rest), PAUSE_WAIT, busy));
+    }
+
+    /// They go on.
+    pub(crate) fn resume(&self) {
+        self.is_paused.store(false, SeqCst);
+        lock(&self.rest).wanted = false;
+        self.rest_changed.notify_all();
+    }
+
+    /// Whether [`Shared::rest`] waits.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(SeqCst)
+    }
+
+    /// The thread of a vCPU, quiet, rests while that is wanted and the run does not end.
+    pub(crate) fn rest(&self) {
+        let mut rest = lock(&self.rest);
+        rest.threads += 1;
+        self.rest_changed.notify_all();
+        let wanted = |rest: &mut Rest| rest.wanted && !self.is_ending();
+        rest = self.rest_changed.wait_while(rest, wanted).unwrap_or_else(PoisonError::into_inner);
+        rest.threads -= 1;
     }
 
     /// Why the run is to end.

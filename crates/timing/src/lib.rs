@@ -4,7 +4,7 @@
 //! host; under the virtual clock it follows the count of retired instructions, so that the same run
 //! sees the same times.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ticks of the time base per second: what the device tree announces.
@@ -22,9 +22,20 @@ pub struct Clock {
 
 #[derive(Debug)]
 enum Kind {
-    Real { start: Instant },
-    Virtual { ns: AtomicU64 },
+    Real {
+        start: Instant,
+        /// Nanoseconds that the clock stood still.
+        stood_still: AtomicU64,
+        /// Where it stands still; [`GOES`]: nowhere.
+        stands_at: AtomicU64,
+    },
+    Virtual {
+        ns: AtomicU64,
+    },
 }
+
+/// The clock goes.
+const GOES: u64 = u64::MAX;
 
 /// Time base ticks of a span in nanoseconds.
 pub const fn ns_to_ticks(ns: u64) -> u64 {
@@ -51,7 +62,9 @@ impl Clock {
     /// `None`.
     pub fn real(start_wall_ns: Option<u64>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        Clock { kind: Kind::Real { start: Instant::now() }, start_wall_ns: start_wall_ns.unwrap_or(now) }
+        let kind =
+            Kind::Real { start: Instant::now(), stood_still: AtomicU64::new(0), stands_at: AtomicU64::new(GOES) };
+        Clock { kind, start_wall_ns: start_wall_ns.unwrap_or(now) }
     }
 
     /// A clock that only [`Clock::advance_ns`] moves.
@@ -68,8 +81,29 @@ impl Clock {
     #[inline]
     pub fn ns(&self) -> u64 {
         match &self.kind {
-            Kind::Real { start } => start.elapsed().as_nanos() as u64,
+            Kind::Real { start, stood_still, stands_at } => match stands_at.load(Acquire) {
+                GOES => (start.elapsed().as_nanos() as u64).saturating_sub(stood_still.load(Relaxed)),
+                ns => ns,
+            },
             Kind::Virtual { ns } => ns.load(Relaxed),
+        }
+    }
+
+    /// The real clock stands still until [`Clock::resume`]. Nothing under the virtual clock.
+    pub fn pause(&self) {
+        if let Kind::Real { stands_at, .. } = &self.kind {
+            stands_at.store(self.ns(), Release);
+        }
+    }
+
+    /// The real clock goes on from where it stood.
+    pub fn resume(&self) {
+        if let Kind::Real { start, stood_still, stands_at } = &self.kind {
+            let ns = stands_at.load(Acquire);
+            if ns != GOES {
+                stood_still.store((start.elapsed().as_nanos() as u64).saturating_sub(ns), Relaxed);
+                stands_at.store(GOES, Release);
+            }
         }
     }
 
@@ -132,5 +166,20 @@ mod tests {
         c.advance_ns(1000);
         assert_eq!((c.ticks(), c.wall_ns()), (512, 1005));
         assert_eq!(c.wait_for(9999), None);
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_goes_on_from_there() {
+        let c = Clock::real(None);
+        for _ in 0..2 {
+            c.pause();
+            c.pause();
+            let ns = c.ns();
+            std::thread::sleep(Duration::from_millis(30));
+            assert_eq!(c.ns(), ns);
+            c.resume();
+            c.resume();
+            assert!((ns..ns + 20_000_000).contains(&c.ns()));
+        }
     }
 }

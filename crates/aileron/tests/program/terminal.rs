@@ -100,6 +100,20 @@ fn ctrl_a_x_quits_and_ctrl_a_h_helps() {
 }
 
 #[test]
+fn ctrl_a_c_leads_to_the_monitor_and_back() {
+    let (mut seat, before) = at_a_looping_guest("looping-monitor");
+    seat.type_keys(b"\x01cinfo status\r");
+    seat.wait("the status", |seat| seat.screen.contains("VM status: running"));
+    seat.type_keys(b"stop\rinfo status\r");
+    seat.wait("the pause", |seat| seat.screen.contains("VM status: paused"));
+    // The guest's keys, and the monitor's again.
+    seat.type_keys(b"\x01cquit\r\x01ccont\rinfo cpus\r");
+    seat.wait("the vCPU", |seat| seat.screen.contains("CPU #0: Running"));
+    seat.type_keys(b"quit\r");
+    seat.end(0, &before);
+}
+
+#[test]
 fn signals_leave_the_terminal_as_it_was() {
     for signal in [1, 2, 3, 15] {
         let (seat, before) = at_a_looping_guest("looping-signals");
