@@ -3,7 +3,7 @@
 
 use machine::Handle;
 use platform::RunState;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
