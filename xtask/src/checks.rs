@@ -1,5 +1,6 @@
 //! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
 
+mod kexec;
 mod levels;
 pub mod matrix;
 mod topology;
@@ -135,6 +136,9 @@ fn all_checks() -> Vec<Check> {
     }
     add("smt-4", true, Box::new(|plan| topology::threads(plan, GUEST, "4,threads=4", "radix")));
     add("numa", true, Box::new(|plan| topology::nodes_as_qemu(plan, "pseries")));
+    for row in kexec::ROWS.into_iter().filter(|row| row.daily) {
+        add(&row.name(), false, Box::new(move |plan| row.run(plan)));
+    }
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {
@@ -163,6 +167,9 @@ fn all_checks() -> Vec<Check> {
     add("tree-under-qemu", true, Box::new(tree_boots_under_qemu));
     let mut add_thorough =
         |name: String, aileron_only: bool, body: Body| checks.push(Check { name, aileron_only, thorough: true, body });
+    for row in kexec::ROWS.into_iter().filter(|row| !row.daily) {
+        add_thorough(row.name(), false, Box::new(move |plan| row.run(plan)));
+    }
     for (cpu, level) in rarely {
         add_thorough(format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));
     }

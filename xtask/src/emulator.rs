@@ -63,6 +63,8 @@ pub struct Boot {
     pub machine: Vec<String>,
     /// `-cpu`.
     pub cpu: &'static str,
+    /// `-serial`.
+    pub serial: &'static str,
     /// `-smp`.
     pub cpus: u32,
     /// Threads of a core.
@@ -92,6 +94,7 @@ impl Boot {
             emulator,
             machine: Vec::new(),
             cpu: "power9",
+            serial: "stdio",
             cpus: 1,
             threads: 1,
             memory: "1G",
@@ -115,7 +118,7 @@ impl Boot {
         let mut command = Command::new(self.emulator.program());
         command.args(["-M", &machine.join(",")]).args(["-cpu", self.cpu]).args(["-m", self.memory]);
         command.args(["-smp", &smp(self.cpus, self.threads)]);
-        command.args(["-nodefaults", "-nographic", "-serial", "stdio"]);
+        command.args(["-nodefaults", "-nographic", "-serial", self.serial]);
         command.arg("-kernel").arg(&self.guest.kernel).arg("-initrd").arg(&self.guest.initrd);
         command.args(["-append", &append.join(" ")]).args(self.no_reboot.then_some("-no-reboot"));
         if self.emulator == Emulator::Aileron {
