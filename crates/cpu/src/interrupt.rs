@@ -28,17 +28,24 @@ pub enum Vector {
     DirectedPrivilegedDoorbell = 0xA00,
     SystemCall = 0xC00,
     Trace = 0xD00,
-    HypervisorMaintenance = 0xE60,
     PerformanceMonitor = 0xF00,
     VectorUnavailable = 0xF20,
     VsxUnavailable = 0xF40,
     FacilityUnavailable = 0xF60,
     SystemCallVectored = 0x3000,
+    HypervisorDecrementer = 0x980,
+    HypervisorDataStorage = 0xE00,
+    HypervisorInstructionStorage = 0xE20,
+    HypervisorEmulationAssist = 0xE40,
+    HypervisorMaintenance = 0xE60,
+    DirectedHypervisorDoorbell = 0xE80,
+    HypervisorVirtualization = 0xEA0,
+    HypervisorFacilityUnavailable = 0xF80,
 }
 
 impl Vector {
-    /// Every kind, in order of its address.
-    pub const ALL: [Vector; 20] = [
+    /// Every kind that a partition's vCPU takes, in order of its address.
+    pub const ALL: [Vector; 19] = [
         Vector::SystemReset,
         Vector::MachineCheck,
         Vector::DataStorage,
@@ -53,12 +60,23 @@ impl Vector {
         Vector::DirectedPrivilegedDoorbell,
         Vector::SystemCall,
         Vector::Trace,
-        Vector::HypervisorMaintenance,
         Vector::PerformanceMonitor,
         Vector::VectorUnavailable,
         Vector::VsxUnavailable,
         Vector::FacilityUnavailable,
         Vector::SystemCallVectored,
+    ];
+
+    /// The kinds that set MSR\[HV\] and save in HSRR0 and HSRR1: a partition never takes one.
+    pub const HYPERVISOR: [Vector; 8] = [
+        Vector::HypervisorDecrementer,
+        Vector::HypervisorDataStorage,
+        Vector::HypervisorInstructionStorage,
+        Vector::HypervisorEmulationAssist,
+        Vector::HypervisorMaintenance,
+        Vector::DirectedHypervisorDoorbell,
+        Vector::HypervisorVirtualization,
+        Vector::HypervisorFacilityUnavailable,
     ];
 
     /// Name as the manual writes it, in lower case with hyphens: what `-d int` prints.
@@ -78,18 +96,40 @@ impl Vector {
             Vector::DirectedPrivilegedDoorbell => "directed-privileged-doorbell",
             Vector::SystemCall => "sc",
             Vector::Trace => "trace",
-            Vector::HypervisorMaintenance => "hypervisor-maintenance",
             Vector::PerformanceMonitor => "performance-monitor",
             Vector::VectorUnavailable => "vector-unavailable",
             Vector::VsxUnavailable => "vsx-unavailable",
             Vector::FacilityUnavailable => "facility-unavailable",
             Vector::SystemCallVectored => "scv",
+            Vector::HypervisorDecrementer => "hypervisor-decrementer",
+            Vector::HypervisorDataStorage => "hypervisor-data-storage",
+            Vector::HypervisorInstructionStorage => "hypervisor-instruction-storage",
+            Vector::HypervisorEmulationAssist => "hypervisor-emulation-assist",
+            Vector::HypervisorMaintenance => "hypervisor-maintenance",
+            Vector::DirectedHypervisorDoorbell => "directed-hypervisor-doorbell",
+            Vector::HypervisorVirtualization => "hypervisor-virtualization",
+            Vector::HypervisorFacilityUnavailable => "hypervisor-facility-unavailable",
         }
     }
 
     /// System reset, machine check and hypervisor maintenance are never relocated.
     const fn takes_ail(self) -> bool {
         !matches!(self, Vector::SystemReset | Vector::MachineCheck | Vector::HypervisorMaintenance)
+    }
+
+    /// Whether the interrupt goes to the hypervisor: sets MSR\[HV\], saves in HSRR0 and HSRR1.
+    pub const fn is_hypervisor(self) -> bool {
+        matches!(
+            self,
+            Vector::HypervisorDecrementer
+                | Vector::HypervisorDataStorage
+                | Vector::HypervisorInstructionStorage
+                | Vector::HypervisorEmulationAssist
+                | Vector::HypervisorMaintenance
+                | Vector::DirectedHypervisorDoorbell
+                | Vector::HypervisorVirtualization
+                | Vector::HypervisorFacilityUnavailable
+        )
     }
 }
 
@@ -118,11 +158,23 @@ pub const SCV_STRIDE: u64 = 0x20;
 /// Bits of a system call vectored level.
 pub const SCV_LEVELS: u8 = 0x7F;
 
-/// The AIL that applies to an interrupt which leaves MSR\[HV\] as it is (all that a partition takes),
-/// given LPCR and the MSR before the interrupt.
+/// The AIL that applies to an interrupt taken with MSR\[HV\] = 0, given LPCR and the MSR before the interrupt.
 pub fn effective_ail(model: &CpuModel, lpcr: u64, old_msr: u64, vector: Vector) -> Ail {
+    if !vector.takes_ail() {
+        return Ail::Zero;
+    }
+    if vector.is_hypervisor() {
+        // Since ISA 3.1 LPCR[HAIL] alone decides, whatever translates; before, a hypervisor that translates by radix
+        // trees has its partition's mode, one that does not has none.
+        if model.level >= IsaLevel::V3_1 {
+            return if lpcr & lpcr::HAIL != 0 { Ail::Three } else { Ail::Zero };
+        }
+        if lpcr & model.lpcr_mask & lpcr::HR == 0 {
+            return Ail::Zero;
+        }
+    }
     let translating = old_msr & (msr::IR | msr::DR) == msr::IR | msr::DR;
-    if !translating || !vector.takes_ail() {
+    if !translating {
         return Ail::Zero;
     }
     match (lpcr & model.lpcr_mask & lpcr::AIL) >> lpcr::AIL_SHIFT {
@@ -192,6 +244,13 @@ pub enum Save {
         /// New CTR.
         ctr: u64,
     },
+    /// HSRR0 and HSRR1, the hypervisor's: a partition's state has none, and SRR0 and SRR1 stay untouched.
+    Hsrr {
+        /// New HSRR0.
+        hsrr0: u64,
+        /// New HSRR1.
+        hsrr1: u64,
+    },
 }
 
 /// Every register that the interrupt writes.
@@ -217,10 +276,14 @@ pub fn handler_msr(model: &CpuModel, lpcr: u64, old_msr: u64, vector: Vector, ai
         // scv leaves EE and RI as they were; machine check clears ME.
         Vector::SystemCallVectored => msr::ME | msr::HV | msr::EE | msr::RI,
         Vector::MachineCheck => msr::HV,
+        _ if vector.is_hypervisor() => msr::ME | msr::RI,
         _ => msr::ME | msr::HV,
     };
     let mut new = old_msr & kept | msr::SF;
-    if lpcr & model.lpcr_mask & lpcr::ILE != 0 {
+    if vector.is_hypervisor() {
+        // Its byte order is HID0[HILE], which no model here has: big-endian, as after a reset.
+        new |= msr::HV;
+    } else if lpcr & model.lpcr_mask & lpcr::ILE != 0 {
         new |= msr::LE;
     }
     if ail != Ail::Zero {
@@ -247,10 +310,11 @@ pub fn handler_address(vector: Vector, level: u8, ail: Ail) -> u64 {
 pub fn deliver(model: &CpuModel, lpcr: u64, old_msr: u64, interrupt: &Interrupt) -> Delivery {
     let vector = interrupt.vector;
     let ail = effective_ail(model, lpcr, old_msr, vector);
-    let save = if vector == Vector::SystemCallVectored {
-        Save::LrCtr { lr: interrupt.return_address, ctr: old_msr & !srr1::CLEARED }
-    } else {
-        Save::Srr { srr0: interrupt.return_address, srr1: old_msr & !srr1::CLEARED | interrupt.srr1 }
+    let (address, saved) = (interrupt.return_address, old_msr & !srr1::CLEARED);
+    let save = match vector {
+        Vector::SystemCallVectored => Save::LrCtr { lr: address, ctr: saved },
+        _ if vector.is_hypervisor() => Save::Hsrr { hsrr0: address, hsrr1: saved | interrupt.srr1 },
+        _ => Save::Srr { srr0: address, srr1: saved | interrupt.srr1 },
     };
     Delivery {
         nia: handler_address(vector, interrupt.level, ail),
@@ -270,6 +334,7 @@ impl Delivery {
         match self.save {
             Save::Srr { srr0, srr1 } => (state.spr.srr0, state.spr.srr1) = (srr0, srr1),
             Save::LrCtr { lr, ctr } => (state.lr, state.ctr) = (lr, ctr),
+            Save::Hsrr { .. } => {}
         }
         if let Some(dar) = self.dar {
             state.spr.dar = dar;
@@ -320,8 +385,7 @@ mod tests {
         for vector in Vector::ALL {
             for (model, ail, offset) in [(&POWER9, 0, 0), (&POWER8, 2, AIL2_OFFSET), (&POWER10, 3, AIL3_OFFSET)] {
                 let d = deliver(model, lpcr(ail), ON, &Interrupt::new(vector, 0x1234));
-                let fixed =
-                    matches!(vector, Vector::SystemReset | Vector::MachineCheck | Vector::HypervisorMaintenance);
+                let fixed = matches!(vector, Vector::SystemReset | Vector::MachineCheck);
                 let expected = match vector {
                     Vector::SystemCallVectored if ail == 3 => 0xC000_0000_0000_3000,
                     Vector::SystemCallVectored => 0x17000,

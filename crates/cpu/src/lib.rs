@@ -4,6 +4,7 @@
 //! Bit numbering: constants are ordinary masks; the manual's bit n (counted from the most
 //! significant of 64) is `1 << (63 - n)`.
 
+pub mod ail_table;
 pub mod bits;
 pub mod interrupt;
 pub mod model;
