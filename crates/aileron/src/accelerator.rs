@@ -1,8 +1,9 @@
 //! `-accel`, and the options that belong to it: how guest code is executed.
 
 use crate::options::{Given, Id};
-use crate::values::{hint, key_values, number};
+use crate::values::{hint, key_values, number, switch};
 use anyhow::{Context as _, Result, bail, ensure};
+use hypervisor::capability::HostProfile;
 use machine::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
 
 /// What the options say, until all are known.
@@ -105,6 +106,7 @@ fn named(text: &str, accelerator: &mut Accelerator, warnings: &mut Vec<String>) 
         }
     };
     let mut tb_size = None;
+    let mut above = None;
     for (key, value) in properties {
         let value = value.as_deref().unwrap_or_default();
         match key.as_str() {
@@ -114,6 +116,8 @@ fn named(text: &str, accelerator: &mut Accelerator, warnings: &mut Vec<String>) 
             // As in QEMU, 0 leaves the size to the program.
             "tb-size" if value == "0" => tb_size = None,
             "tb-size" => tb_size = Some(mib(value).context("tb-size")?),
+            "host" => accelerator.host = profile(value).context("host")?,
+            "above-ail-3" => above = Some(switch(value).context("above-ail-3")?),
             "ram-every" if accelerator.kind == AcceleratorKind::Lockstep => {
                 accelerator.ram_every = whole(value, 1, u64::MAX, "instructions").context("ram-every")?;
             }
@@ -121,10 +125,26 @@ fn named(text: &str, accelerator: &mut Accelerator, warnings: &mut Vec<String>) 
             "thread" | "one-insn-per-tb" | "split-wx" => {
                 warnings.push(format!("-accel {name},{key}={value}: not honoured, it concerns QEMU's translator"));
             }
-            _ => bail!("unknown key '{key}'{}", hint(key, ["tb-size", "ram-every"])),
+            _ => bail!("unknown key '{key}'{}", hint(key, ["tb-size", "ram-every", "host", "above-ail-3"])),
         }
     }
+    if let Some(given) = above {
+        accelerator.host = nested(accelerator.host, given)?;
+    }
     Ok(tb_size)
+}
+
+/// The host profile of this name.
+pub fn profile(name: &str) -> Result<HostProfile> {
+    let names: Vec<&str> = HostProfile::names().map(|(name, _)| name).collect();
+    HostProfile::by_name(name).with_context(|| {
+        format!("unknown host '{name}'{}; known are {}", hint(name, names.iter().copied()), names.join(", "))
+    })
+}
+
+/// A nested host whose guest was given AIL 3, or not.
+pub fn nested(host: HostProfile, above_ail_3: bool) -> Result<HostProfile> {
+    host.with_above_ail_3(above_ail_3).context("above-ail-3: only a nested host (kvm-hv-nested) is a guest itself")
 }
 
 /// The text of `-accel help`.
@@ -136,7 +156,8 @@ pub fn help() -> String {
          \x20 interp    the interpreter alone{}\n\
          \x20 jit, tcg  what is executed often is compiled{}; tb-size=N is --code-cache-mib N\n\
          \x20 lockstep  both, each in a machine of its own, compared all the while: for tests. One vCPU, virtual clock.\n\
-         \x20           ram-every=N: instructions from one comparison of RAM to the next, default {}\n",
+         \x20           ram-every=N: instructions from one comparison of RAM to the next, default {}\n\
+         With each, host=P imitates a host, default jit (`aileron host` lists them).\n",
         is_default(AcceleratorKind::Interp),
         is_default(AcceleratorKind::Jit),
         default.ram_every,
@@ -200,6 +221,11 @@ mod tests {
         assert_eq!(quiet(&["-accel", "tcg,tb-size=0"]).code_cache_bytes, 256 << 20);
         assert_eq!(quiet(&["-accel", "tcg,tb-size=64", "--code-cache-mib", "64"]).code_cache_bytes, 64 << 20);
         assert_eq!(quiet(&["-accel", "lockstep,ram-every=7"]).ram_every, 7);
+        assert_eq!(quiet(&["-accel", "jit"]).host, HostProfile::default());
+        for name in ["interp", "jit", "lockstep"] {
+            let host = quiet(&["-accel", &format!("{name},host=kvm-hv-nested,above-ail-3=off")]).host;
+            assert_eq!(Some(host), profile("kvm-hv-nested").unwrap().with_above_ail_3(false));
+        }
         for line in [
             &["-accel", "interp", "--perf-map"][..],
             &["-accel", "interp", "--code-cache-mib", "1"],
@@ -228,6 +254,9 @@ mod tests {
             (&["-accel", "lockstep,ram-every=0"], &["ram-every", "from 1"]),
             (&["-accel", "jit,ram-every=5"], &["only lockstep"]),
             (&["-accel", "jit,tb_size=5"], &["unknown key 'tb_size'", "did you mean 'tb-size'"]),
+            (&["-accel", "jit,host=kvm-pt"], &["host", "'kvm-pt'", "did you mean 'kvm-pr'", "kvm-hv-power9-dd2.1"]),
+            (&["-accel", "jit,host=kvm-hv,above-ail-3=on"], &["above-ail-3", "kvm-hv-nested"]),
+            (&["-accel", "jit,host=kvm-hv-nested,above-ail-3=3"], &["above-ail-3", "'3'"]),
             (&["-accel", "locksteps"], &["unknown accelerator", "did you mean 'lockstep'"]),
             (&["-accel", "kvm"], &["-accel kvm", "emulates"]),
             (&["-accel", ""], &["unknown accelerator ''"]),

@@ -9,6 +9,7 @@ mod options;
 mod say;
 mod settings;
 mod smp;
+mod tables;
 mod terminal;
 mod values;
 

@@ -260,6 +260,7 @@ pub fn help() -> String {
     wrap(&mut text, &names_of(|fate| matches!(fate, Fate::Ignored(_))));
     text.push_str("\nOptions of QEMU that are refused:\n");
     wrap(&mut text, &names_of(|fate| matches!(fate, Fate::Refused(_))));
+    text.push_str(crate::tables::HELP);
     text.push_str(
         "\nKeys on a console that has this terminal:\n  Ctrl-A x  ends the emulator\n  Ctrl-A c  leads to the monitor and back\n  Ctrl-A h  lists the keys\n\
          \nExit status: 0 after the guest's power-off, or its reboot with -no-reboot, and when Ctrl-A x ends it; 1 after an error or \

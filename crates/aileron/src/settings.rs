@@ -6,6 +6,7 @@ use crate::machine_option::MachineOption;
 use crate::numa::NumaOptions;
 use crate::options::{self, Fate, Given, Id};
 use crate::smp::{self, Smp};
+use crate::tables;
 use crate::values::{self, hint, key_values, number, size};
 use anyhow::{Context as _, Result, bail, ensure};
 use cpu::CpuModel;
@@ -88,6 +89,12 @@ pub struct Settings {
 /// # Errors
 /// Says which option is wrong, and what it could be.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command> {
+    let arguments: Vec<String> = arguments.into_iter().collect();
+    if let Some((word, rest)) = arguments.split_first()
+        && let Some(command) = tables::command(word)
+    {
+        return Ok(Command::Show(command(rest).with_context(|| format!("aileron {word}"))?));
+    }
     let mut reader = Reader::new();
     for given in options::first_pass(arguments)? {
         if let Some(text) = reader.take(&given).with_context(|| match given.row.value {
@@ -409,7 +416,8 @@ impl Reader {
     }
 }
 
-fn processor(text: &str) -> Result<&'static CpuModel> {
+/// The processor that `-cpu` names.
+pub fn processor(text: &str) -> Result<&'static CpuModel> {
     let (name, properties) = text.split_once(',').unwrap_or((text, ""));
     ensure!(properties.is_empty(), "properties of a processor are not supported; see max-cpu-compat and cap-* of -M");
     let names = || MODELS.iter().filter_map(|model| model.name.split('_').next());
@@ -548,6 +556,8 @@ mod tests {
             (&["--help"], "-kernel"),
             (&["-h"], "-kernel"),
             (&["-version"], "Aileron"),
+            (&["ail"], "rows"),
+            (&["host"], "kvm-hv-power9-dd2.1"),
         ] {
             match command(line).unwrap() {
                 Command::Show(text) => assert!(text.contains(word) && text.ends_with('\n'), "{line:?}: {text}"),
@@ -560,6 +570,9 @@ mod tests {
     fn what_is_wrong_is_said_with_its_option() {
         for (line, words) in [
             (&["-m", "0"][..], &["-m 0", "0 bytes"][..]),
+            (&["host", "--profile", "kvm"], &["aileron host", "'kvm'", "known are"]),
+            (&["ail", "-modes", "0+1"], &["aileron ail", "reserved", "Supported: 0 (cap-ail-modes=0"]),
+            (&["ail", "-mode", "0"], &["'-mode'", "-modes"]),
             (&["-m", "many"], &["-m many", "not a size"]),
             (&["-m", "1G,slot=2"], &["unknown key 'slot'", "slots"]),
             (&["-smp", "0"], &["-smp 0", "greater than zero"]),

@@ -1,7 +1,7 @@
 //! The hypercall table and the RTAS table: opcode or token, name, handler.
 
 use crate::calls::{self, tce::TceRegistry, vpa::Vpas};
-use crate::capability::{Capabilities, IsaLevel};
+use crate::capability::{Capabilities, HostProfile, IsaLevel};
 use crate::fwnmi::Fwnmi;
 use crate::rtas;
 use crate::watchdog::Watchdogs;
@@ -105,6 +105,7 @@ const REPORTS_MAX: usize = 1000;
 /// The hypervisor of one partition. Shared by its vCPU threads; there is no lock around calls.
 pub struct Hypervisor {
     pub(crate) config: Config,
+    host: HostProfile,
     pub(crate) vpas: Vpas,
     pub(crate) fwnmi: Mutex<Fwnmi>,
     pub(crate) tce: TceRegistry,
@@ -175,6 +176,7 @@ impl Hypervisor {
             hcalls: hcalls.into_values().collect(),
             rtas: functions.into_values().collect(),
             devices,
+            host: HostProfile::default(),
             observer: None,
             reported: Mutex::default(),
             config,
@@ -189,6 +191,16 @@ impl Hypervisor {
     /// Who hears of calls.
     pub fn set_observer(&mut self, observer: Arc<dyn Observer>) {
         self.observer = Some(observer);
+    }
+
+    /// The host that is imitated, instead of none.
+    pub fn set_host(&mut self, host: HostProfile) {
+        self.host = host;
+    }
+
+    /// The host that is imitated.
+    pub fn host(&self) -> HostProfile {
+        self.host
     }
 
     /// Capabilities of the machine.

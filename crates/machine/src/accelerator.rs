@@ -2,6 +2,7 @@
 
 use cpu::CpuModel;
 use engine::Engine;
+use hypervisor::capability::HostProfile;
 use jit::arena::{ARENA_MAX_BYTES, ARENA_MIN_BYTES};
 use jit::perf::CodeNames;
 use jit::store::{Disk, Options, Translator, TranslatorError, TranslatorStats};
@@ -40,6 +41,8 @@ pub enum CodeCache {
 pub struct Accelerator {
     /// By what.
     pub kind: AcceleratorKind,
+    /// The host that is imitated: what it has not, a machine cannot offer, and some of its answers are its own.
+    pub host: HostProfile,
     /// Most host memory for compiled code, in bytes.
     pub code_cache_bytes: usize,
     /// Where compiled code is kept for the next run.
@@ -59,6 +62,7 @@ impl Default for Accelerator {
     fn default() -> Accelerator {
         Accelerator {
             kind: AcceleratorKind::Jit,
+            host: HostProfile::default(),
             code_cache_bytes: 256 << 20,
             code_cache: CodeCache::None,
             perf_map: false,

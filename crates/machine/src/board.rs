@@ -20,7 +20,7 @@ use crate::twin::Outside;
 use cpu::CpuModel;
 use devices::{Controller, InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use engine::{Engine, EngineStats};
-use hypervisor::capability::{Cap, Capabilities};
+use hypervisor::capability::{Cap, Capabilities, check_host};
 use hypervisor::{HPT_RESIZE, Hypervisor, RTAS_STUB, rtas_size_bytes};
 use memory::{HashTable, Memory, hpt};
 use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
@@ -307,6 +307,7 @@ impl Machine {
         if config.fixed_hash_table {
             hypervisor.withhold(HPT_RESIZE);
         }
+        hypervisor.set_host(config.accelerator.host);
         if let Some(observer) = &config.hcall_observer {
             hypervisor.set_observer(observer.clone());
         }
@@ -591,6 +592,7 @@ fn check(config: &Config) -> Result<(), MachineError> {
     if config.consoles.len() > CONSOLES_MAX {
         return Err(MachineError::Consoles(config.consoles.len()));
     }
+    check_host(&config.accelerator.host, &config.capabilities, mmu::wanted(config)?, mmu::possible(config))?;
     if let Some(host_bytes) = host_memory_bytes()
         && config.ram_bytes / RAM_OVERCOMMIT > host_bytes
     {

@@ -9,6 +9,7 @@ use crate::numa::NumaError;
 use crate::topology::TopologyError;
 use devices::InterruptError;
 use hypervisor::TableError;
+use hypervisor::capability::HostRefusal;
 use memory::RamError;
 use thiserror::Error;
 
@@ -32,6 +33,9 @@ pub enum MachineError {
     /// NUMA nodes.
     #[error("-numa: {0}")]
     Numa(#[from] NumaError),
+    /// More than the host has that is imitated.
+    #[error(transparent)]
+    Host(#[from] HostRefusal),
     /// Number of terminals.
     #[error("{0} serial ports: a machine has at most {CONSOLES_MAX}")]
     Consoles(usize),

@@ -2,7 +2,7 @@
 
 use crate::board::Config;
 use crate::error::MachineError;
-use hypervisor::capability::{Cap, IsaLevel, Setting};
+use hypervisor::capability::{Cap, IsaLevel, Setting, Translation};
 use memory::hpt::PageSizes;
 
 /// Translation of a partition, as it starts.
@@ -27,6 +27,25 @@ pub(crate) fn decide(config: &Config) -> Result<Mmu, MachineError> {
         None if config.model.radix && compat_has && !disables_radix(&config.append) => Ok(Mmu::Radix),
         None => Ok(Mmu::Hash),
     }
+}
+
+/// How the guest may come to translate: as it starts, or as it negotiates.
+///
+/// # Errors
+/// As [`decide`].
+pub(crate) fn wanted(config: &Config) -> Result<Translation, MachineError> {
+    let decided = decide(config)?;
+    let open = config.client_interface && config.mmu.is_none();
+    Ok(Translation {
+        radix: decided == Mmu::Radix || open && possible(config).radix,
+        hash: decided == Mmu::Hash || open,
+    })
+}
+
+/// What the processor that the guest sees can do.
+pub(crate) fn possible(config: &Config) -> Translation {
+    let level = config.capabilities.basis().effective();
+    Translation { radix: config.model.radix && level >= IsaLevel::V3_0, hash: true }
 }
 
 /// Whether a kernel with this command line asks its firmware for hash translation. The last word counts.

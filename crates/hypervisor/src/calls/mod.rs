@@ -1,5 +1,6 @@
 //! The hypercalls that need no device, a file a family.
 
+mod host_mode;
 mod hpt;
 mod hpt_remove;
 pub(crate) mod hpt_resize;

@@ -1,5 +1,6 @@
 //! `H_SET_MODE`: watchpoints, the address translation mode on interrupt, and the byte order of interrupts.
 
+use super::host_mode::host_answer;
 use crate::Hypervisor;
 use crate::capability::{Cap, IsaLevel};
 use cpu::bits::lpcr;
@@ -7,23 +8,26 @@ use platform::papr::HcallStatus;
 use platform::{HcallArgs, HcallContext};
 
 /// Completed Instruction Address Breakpoint Register.
-const RESOURCE_CIABR: u64 = 1;
+pub(super) const RESOURCE_CIABR: u64 = 1;
 /// Data Address Watchpoint 0.
-const RESOURCE_DAWR0: u64 = 2;
+pub(super) const RESOURCE_DAWR0: u64 = 2;
 /// Address Translation Mode on Interrupt.
-const RESOURCE_AIL: u64 = 3;
+pub(super) const RESOURCE_AIL: u64 = 3;
 /// Byte order of interrupts.
 const RESOURCE_LE: u64 = 4;
 /// Data Address Watchpoint 1.
-const RESOURCE_DAWR1: u64 = 5;
+pub(super) const RESOURCE_DAWR1: u64 = 5;
 
 /// CIABR[PRIV], the low two bits, with the value for hypervisor state.
-const CIABR_PRIV_HYPERVISOR: u64 = 3;
+pub(super) const CIABR_PRIV_HYPERVISOR: u64 = 3;
 /// DAWRX[HYP]: match in hypervisor state.
-const DAWRX_HYPERVISOR: u64 = 4;
+pub(super) const DAWRX_HYPERVISOR: u64 = 4;
 
 /// Mode flags, resource, two values. The order of the checks is visible to a guest that gets two things wrong.
 pub(super) fn set_mode(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallArgs) -> HcallStatus {
+    if let Some(answer) = host_answer(hypervisor, context, args) {
+        return answer;
+    }
     let &[mflags, resource, value1, value2, ..] = args;
     match resource {
         RESOURCE_CIABR => {

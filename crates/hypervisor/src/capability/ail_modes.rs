@@ -56,8 +56,8 @@ impl AilModes {
     /// Every set there is, with who may have it.
     pub const ACCEPTABLE: [(AilModes, &'static str); 4] = [
         (AilModes::ONLY_0, "every CPU"),
-        (AilModes(0b0101), "POWER8 and POWER9"),
         (AilModes::WITH_3, "POWER8 and later"),
+        (AilModes(0b0101), "POWER8 and POWER9"),
         (AilModes::WITH_2_AND_3, "POWER8 and POWER9"),
     ];
 
@@ -132,6 +132,33 @@ impl AilModes {
     /// Whether every mode of `other` is in this set.
     pub fn includes(self, other: AilModes) -> bool {
         other.0 & !self.0 == 0
+    }
+
+    /// The modes of this set that are not in `other`, as a list: `2+3`.
+    pub(super) fn without(self, other: AilModes) -> AilModes {
+        AilModes(self.0 & !other.0)
+    }
+
+    /// The sets that a guest with this CPU can be offered.
+    pub fn for_cpu(basis: CapBasis) -> impl Iterator<Item = AilModes> {
+        AilModes::ACCEPTABLE.into_iter().map(|row| row.0).filter(move |modes| modes.check(basis).is_ok())
+    }
+
+    /// As a person would say it: `0 and 3`.
+    pub fn words(self) -> String {
+        let modes: Vec<String> = (0..4u64).filter(|&mode| self.contains(mode)).map(|mode| mode.to_string()).collect();
+        match modes.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            None => "none".into(),
+        }
+    }
+
+    /// The small table of what can be asked for with this CPU, which ends an error message.
+    pub fn supported(basis: CapBasis) -> String {
+        let set = |modes: AilModes| format!("{} (cap-ail-modes={modes} or {:#x})", modes.words(), modes.bits());
+        let sets: Vec<String> = AilModes::for_cpu(basis).map(set).collect();
+        format!("Supported: {}", sets.join(", "))
     }
 
     /// Bit `m` for mode `m`.
@@ -221,6 +248,17 @@ mod tests {
             assert_eq!(AilModes::parse(&modes.to_string()), Ok(modes));
             assert_eq!(AilModes::parse(&format!("{:#x}", modes.bits())), Ok(modes));
         }
+    }
+
+    #[test]
+    fn what_can_be_asked_for() {
+        assert_eq!(
+            AilModes::supported(P10),
+            "Supported: 0 (cap-ail-modes=0 or 0x1), 0 and 3 (cap-ail-modes=0+3 or 0x9)"
+        );
+        assert!(AilModes::supported(P8).ends_with("0, 2 and 3 (cap-ail-modes=0+2+3 or 0xd)"));
+        let old = CapBasis { compat: Some(IsaLevel::V2_06), ..P8 };
+        assert_eq!(AilModes::supported(old), "Supported: 0 (cap-ail-modes=0 or 0x1)");
     }
 
     #[test]

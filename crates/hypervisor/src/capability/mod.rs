@@ -5,10 +5,13 @@
 //! the host**, so that two machines started with the same line can take each other's guests.
 
 mod ail_modes;
+mod host;
+mod order;
 mod resolve;
 mod table;
 
 pub use ail_modes::{AilModes, AilModesError};
+pub use host::{AilReport, HostCapabilities, HostKind, HostProfile, HostRefusal, Translation, check_host, extension};
 pub use resolve::{CapError, CapOption, CapWarning, Capabilities, resolve};
 pub use table::{
     BROKEN, CAP_COUNT, CAPABILITIES, Cap, CapRow, FIXED, FIXED_CCD, FIXED_IBS, Honour, Kind, Order, Setting, WORKAROUND,

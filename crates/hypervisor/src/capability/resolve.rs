@@ -1,7 +1,8 @@
 //! From the options that the user gave to the capabilities of the machine, and what may migrate where.
 
+use super::order::Fit;
 use super::table::Honour;
-use super::{AilModes, AilModesError, CAP_COUNT, CAPABILITIES, Cap, CapBasis, CapRow, Kind, Order, Setting};
+use super::{AilModes, AilModesError, CAP_COUNT, CAPABILITIES, Cap, CapBasis, CapRow, Kind, Setting};
 use crate::nearest;
 use thiserror::Error;
 
@@ -61,12 +62,14 @@ pub enum CapError {
         value: String,
     },
     /// Not a set of modes.
-    #[error("cap-ail-modes={value}: {why}\n{}", acceptable("ail-modes"))]
+    #[error("cap-ail-modes={value}: {why}\n{supported}")]
     BadModes {
         /// Value as given.
         value: String,
         /// Why.
         why: AilModesError,
+        /// What would be accepted.
+        supported: String,
     },
     /// `ail-modes` and `ail-mode-3` at once.
     #[error(
@@ -92,10 +95,7 @@ pub enum CapError {
         why: &'static str,
     },
     /// A guest that cannot be taken over.
-    #[error(
-        "cap-{name}: the guest was started with {incoming}, this machine has {here}; \
-         start it with cap-{name}={incoming}"
-    )]
+    #[error("cap-{name}: {why}; start this machine with cap-{name}={incoming}, or the guest with cap-{name}={here}")]
     CannotTakeOver {
         /// Capability.
         name: &'static str,
@@ -103,6 +103,8 @@ pub enum CapError {
         incoming: String,
         /// The machine's value.
         here: String,
+        /// In the words of the capability's order.
+        why: String,
     },
 }
 
@@ -140,7 +142,7 @@ pub fn resolve(options: &[CapOption<'_>], basis: CapBasis) -> Result<(Capabiliti
         {
             return Err(CapError::Contradiction { modes, switch, meant });
         }
-        meant.check(basis).map_err(|why| CapError::BadModes { value: meant.to_string(), why })?;
+        meant.check(basis).map_err(|why| bad_modes(&meant.to_string(), why, basis))?;
         capabilities.settings[Cap::AilModes as usize] = Setting::Modes(meant);
     }
 
@@ -209,30 +211,14 @@ impl Capabilities {
         let mut warnings = Vec::new();
         for row in &CAPABILITIES {
             let (theirs, ours) = (incoming.get(row.cap), self.get(row.cap));
-            if theirs == ours {
-                continue;
-            }
-            let fits = match (row.order, theirs, ours) {
-                (Order::SetInclusion, Setting::Modes(theirs), Setting::Modes(ours)) => ours.includes(theirs),
-                (Order::HigherIsBetter, theirs, ours) => rank(theirs) <= rank(ours),
-                (Order::EqualOnly | Order::SetInclusion, ..) => false,
-            };
             let (name, incoming, here) = (row.name, row.spell(theirs), row.spell(ours));
-            if !fits {
-                return Err(CapError::CannotTakeOver { name, incoming, here });
+            match row.order.fit(row, theirs, ours) {
+                Fit::Same => {}
+                Fit::Less => warnings.push(CapWarning::MoreThanTheGuestHad { name, incoming, here }),
+                Fit::No(why) => return Err(CapError::CannotTakeOver { name, incoming, here, why }),
             }
-            warnings.push(CapWarning::MoreThanTheGuestHad { name, incoming, here });
         }
         Ok(warnings)
-    }
-}
-
-fn rank(setting: Setting) -> u8 {
-    match setting {
-        Setting::Switch(on) => u8::from(on),
-        Setting::Level(level) => level,
-        Setting::PageShift(shift) => shift,
-        Setting::Modes(modes) => modes.bits(),
     }
 }
 
@@ -246,8 +232,12 @@ fn parse(row: &'static CapRow, text: &str, basis: CapBasis) -> Result<Setting, C
         Kind::PageSize => parse_page_shift(text).map(Setting::PageShift).ok_or_else(bad),
         Kind::AilModes => AilModes::parse(text)
             .and_then(|modes| modes.check(basis).map(|()| Setting::Modes(modes)))
-            .map_err(|why| CapError::BadModes { value: text.into(), why }),
+            .map_err(|why| bad_modes(text, why, basis)),
     }
+}
+
+fn bad_modes(value: &str, why: AilModesError, basis: CapBasis) -> CapError {
+    CapError::BadModes { value: value.into(), why, supported: AilModes::supported(basis) }
 }
 
 /// The spellings of a switch that QEMU understands.
@@ -296,10 +286,8 @@ fn acceptable(name: &str) -> String {
         Kind::Switch => vec!["on".into(), "off".into()],
         Kind::Level(names) => names.iter().map(ToString::to_string).collect(),
         Kind::PageSize => vec!["4K, 64K, 16M, 16G or another power of two of at least 4K".into()],
-        Kind::AilModes => AilModes::ACCEPTABLE
-            .iter()
-            .map(|(modes, who)| format!("{:<6} or {:#x}   {who}", modes.to_string(), modes.bits()))
-            .collect(),
+        // These have a table of their own, by CPU: AilModes::supported.
+        Kind::AilModes => Vec::new(),
     };
     let mut text = format!("acceptable values of cap-{name}:");
     for line in lines {
