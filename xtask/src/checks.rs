@@ -1,6 +1,7 @@
 //! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
 
 mod kexec;
+pub mod hosts;
 mod levels;
 pub mod matrix;
 mod topology;
@@ -126,6 +127,9 @@ fn all_checks() -> Vec<Check> {
     add("shell-reboot-poweroff", false, Box::new(shell));
     add("ail-on", false, Box::new(ail_on));
     add("ail-off", true, Box::new(ail_off));
+    for (host, set, mmu) in hosts::DAILY {
+        add(&format!("host-{host}"), true, Box::new(move |plan| hosts::check(plan, host, set, mmu)));
+    }
     for cpus in [2, 4] {
         add(&format!("smp-{cpus}"), false, Box::new(move |plan| smp(plan, GUEST, cpus)));
     }

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 
 mod apt;
@@ -105,6 +105,12 @@ enum Task {
     Fuzz(FuzzTask),
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
+    /// Boots on every host to imitate with every set of AIL modes, and prints what comes of it.
+    Ail {
+        /// Write docs/ail.md's tables.
+        #[arg(long)]
+        write: bool,
+    },
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
     #[command(args_conflicts_with_subcommands = true)]
     Perf {
@@ -196,6 +202,7 @@ fn run_task() -> Result<()> {
         Task::Fuzz(FuzzTask::List) => fuzz::list(),
         Task::Fuzz(FuzzTask::Run { name, seconds }) => fuzz::run(&name, seconds),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
+        Task::Ail { write } => ail(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }, write),
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {
             let models: Vec<&'static str> = ["power9", "power10"]
@@ -209,6 +216,26 @@ fn run_task() -> Result<()> {
             perf::boot(&names, &models, page.as_deref(), qemu_only, mirror_uri)
         }
     }
+}
+
+/// The tables of docs/ail.md: what the emulator goes by, and what guests come to have.
+fn ail(plan: &Plan, write: bool) -> Result<()> {
+    ci::build_aileron()?;
+    let mut tables = vec![("hosts table".to_owned(), checks::hosts::table(plan)?)];
+    for cpu in ["power8", "power9", "power10"] {
+        let mut command = Command::new(paths::aileron());
+        command.args(["ail", "-cpu", cpu, "-modes", "all", "-markdown"]);
+        tables.push((format!("{cpu} table"), run::capture(&mut command)?));
+    }
+    if write {
+        let path = paths::root().join("docs/ail.md");
+        let mut page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for (name, table) in &tables {
+            page = perf::replaced(&page, name, table)?;
+        }
+        std::fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Becomes the emulator, so that terminal, signals and exit status are its own.

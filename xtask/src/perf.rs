@@ -130,7 +130,7 @@ pub fn page_with(page: &Path, name: &str, table: &str) -> Result<()> {
 }
 
 /// The page with another table between the lines `<!-- name: begin -->` and `<!-- name: end -->`.
-fn replaced(page: &str, name: &str, table: &str) -> Result<String> {
+pub fn replaced(page: &str, name: &str, table: &str) -> Result<String> {
     let (first, last) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
     let begin = page.find(&first).with_context(|| format!("expected the line {first}"))? + first.len();
     let end = page[begin..].find(&last).with_context(|| format!("expected the line {last} after {first}"))? + begin;
