@@ -73,6 +73,9 @@ fn sources(tally: &mut Tally) {
         }
     });
     // Ignored elsewhere, so that `cargo test` needs no QEMU.
+    tally.step("AIL against QEMU", || {
+        run::run(cargo().args(["test", "--package", "cpu", "--test", "ail_against_qemu", "--quiet", "--", "--ignored"]))
+    });
     tally.step("hypercalls against QEMU", || {
         run::run(cargo().args(["test", "--package", "devices", "--test", "against_qemu", "--quiet", "--", "--ignored"]))
     });

@@ -33,6 +33,7 @@ fn kvm_hv(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallA
     let level = hypervisor.level().min(processor);
     // Linux leaves a POWER9's watchpoint off.
     let watchpoint = level >= IsaLevel::V2_07 && processor != IsaLevel::V3_0;
+    let leaks = host.honours(false).contains(3) && !host.honours(true).contains(3);
     let answer = match resource {
         RESOURCE_CIABR if level < IsaLevel::V2_07 => HcallStatus::H_P2,
         RESOURCE_CIABR if value2 != 0 => HcallStatus::H_P4,
@@ -52,9 +53,9 @@ fn kvm_hv(hypervisor: &Hypervisor, context: &mut HcallContext<'_>, args: &HcallA
             HcallStatus::H_SUCCESS
         }
         RESOURCE_AIL if !matches!(mflags, 0 | 3) => HcallStatus::H_UNSUPPORTED_FLAG,
-        // A processor that leaks in mode 3, and only with radix translation. What is not offered at all is the machine's to
+        // A processor that leaks in mode 3 with radix translation alone. What is not offered at all is the machine's to
         // refuse, behind its own checks.
-        RESOURCE_AIL if !host.honours(context.partition.process_table().radix).contains(mflags) => {
+        RESOURCE_AIL if mflags == 3 && leaks && context.partition.process_table().radix => {
             HcallStatus::H_UNSUPPORTED_FLAG
         }
         _ => return None,
@@ -123,7 +124,10 @@ mod tests {
         codes(&rig("kvm-hv", "power9", &[]), &[([0, 2, 0, 0], -55), ([1, 5, 0, 4], -55), ([0, 1, 0, 0], 0)]);
         codes(&rig("kvm-hv", "power8", &[]), &[([0, 2, 0, 0], 0), ([0, 5, 0, 0], -55)]);
         let old = [("ail-modes", "0")];
-        codes(&rig("kvm-hv-power7", "power8", &old), &[([1, 1, 3, 1], -55), ([1, 2, 0, 4], -55), ([3, 3, 1, 0], -256)]);
+        codes(
+            &rig("kvm-hv-power7", "power8", &old),
+            &[([1, 1, 3, 1], -55), ([1, 2, 0, 4], -55), ([3, 3, 1, 0], -56), ([3, 3, 0, 0], -256)],
+        );
         codes(&rig("kvm-hv", "power9", &old), &[([3, 3, 1, 0], -56), ([3, 3, 0, 0], -256), ([0, 3, 0, 0], 0)]);
     }
 
