@@ -1,7 +1,7 @@
 //! The boot checks: each is a real boot of a stock kernel, and asserts what the guest itself said.
 
-mod kexec;
 pub mod hosts;
+mod kexec;
 mod levels;
 pub mod matrix;
 mod topology;
