@@ -48,10 +48,10 @@ pub const ROWS: [Row; 8] = [
     row(How::Now, Mmu::Radix, "xive", 2, false),
     row(How::Now, Mmu::Radix, "xics", 1, false),
     row(How::Now, Mmu::Hash, "xive", 1, false),
-    row(How::Now, Mmu::Hash, "xics", 2, false),
+    row(How::Now, Mmu::Hash, "xics", 2, true),
     row(How::Crash, Mmu::Radix, "xive", 2, false),
     row(How::Crash, Mmu::Hash, "xics", 1, false),
-    row(How::Nmi, Mmu::Radix, "xive", 1, false),
+    row(How::Nmi, Mmu::Radix, "xive", 1, true),
     row(How::Nmi, Mmu::Radix, "xics", 2, false),
 ];
 
