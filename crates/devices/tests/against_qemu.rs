@@ -165,6 +165,8 @@ fn here(cpu: &str, controller: Controller, options: &[CapOption<'_>], calls: &[C
     }
     let config = Config { capabilities, max_vcpus: 4, rtas_base_ra: 0x0e00_0000, uuid: None };
     let hypervisor = Hypervisor::new(config, devices).unwrap();
+    // As the board says it of a machine without nodes.
+    hypervisor.set_home_nodes((0..4).map(|server| vec![0, 0, 0, 0, server]).collect());
     // Registers keep what the call before left there, as they do on the other side.
     let mut vcpu = world.partition.vcpu(0);
     calls

@@ -410,10 +410,10 @@ pub fn counted(list: Vec<u32>) -> Vec<u32> {
 fn shared_levels(distance: u8) -> usize {
     match distance {
         ..=LOCAL => LEVELS,
-        ..=30 => 3,
-        ..=60 => 2,
-        ..=120 => 1,
-        _ => 0,
+        11..=30 => 3,
+        31..=60 => 2,
+        61..=120 => 1,
+        121.. => 0,
     }
 }
 
