@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(distinct(|row| row.interrupts.to_owned()).len(), 3);
         assert_eq!(distinct(|row| row.guest.to_owned()).len(), crate::guests::GUESTS.len());
         assert_eq!(distinct(|row| format!("{:?} {}", row.mmu, row.vof)).len(), 4);
-        assert_eq!(distinct(|row| format!("{:?} {}", row.mmu, row.smp())).len(), 6);
+        assert_eq!(distinct(|row| format!("{:?} {}", row.mmu, row.smp())).len(), 8);
         assert!(ROWS.iter().filter(|row| row.daily).count() >= 6);
         assert!(ROWS.iter().all(|row| row.cpu != "power8" || row.mmu == Hash && row.interrupts != "xive"));
     }
