@@ -8,6 +8,7 @@ pub mod ail_table;
 pub mod bits;
 pub mod interrupt;
 pub mod model;
+mod saved;
 pub mod slb;
 pub mod spr;
 pub mod state;

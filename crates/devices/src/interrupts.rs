@@ -7,6 +7,7 @@ use platform::{
     ExternalInterruptLines, GuestMemory, Hcall, HcallArgs, HcallContext, InterruptController, Mmio, PaprDevice,
     RtasCall, RtasFunction,
 };
+use snapshot::{FieldError, Io, Section, SectionId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use thiserror::Error;
@@ -222,7 +223,29 @@ impl InterruptController for Interrupts {
     }
 }
 
+impl Section for Interrupts {
+    fn id(&self) -> SectionId {
+        SectionId::new("interrupts")
+    }
+
+    fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let Interrupts { xics, xive, first: _, exploitation, hcalls: _ } = self;
+        let mut on = exploitation.load(SeqCst);
+        io.bool("whether XIVE is in use", &mut on)?;
+        let there = if on { xive.is_some() } else { xics.is_some() };
+        io.require("the controller in use", if on { "XIVE" } else { "XICS" }, there, "one that this machine has")?;
+        exploitation.store(on, SeqCst);
+        Ok(())
+    }
+}
+
 impl PaprDevice for Interrupts {
+    fn sections(&self) -> Vec<&dyn Section> {
+        let xics = self.xics.iter().flat_map(|xics| xics.sections());
+        let xive = self.xive.iter().flat_map(|xive| xive.sections());
+        [self as &dyn Section].into_iter().chain(xics).chain(xive).collect()
+    }
+
     fn hcalls(&self) -> &[Hcall] {
         &self.hcalls
     }

@@ -3,6 +3,7 @@
 use crate::lock;
 use platform::papr::{RtasStatus, token::*};
 use platform::{HcallContext, PaprDevice, RtasCall, RtasFunction};
+use snapshot::{FieldError, Io, Section, SectionId};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -100,11 +101,34 @@ fn formatted() -> Vec<u8> {
     bytes
 }
 
+impl Section for Nvram {
+    fn id(&self) -> SectionId {
+        SectionId::new("nvram")
+    }
+
+    fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let mut state = lock(&self.0);
+        let State { bytes, file } = &mut *state;
+        io.bytes("the content", bytes)?;
+        // The file holds what the guest knows to be there.
+        match file {
+            Some((path, file)) if io.is_load() => file
+                .write_all_at(bytes, 0)
+                .map_err(|error| FieldError::NotNow(format!("NVRAM file {}: {error}", path.display()))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl PaprDevice for Nvram {
     fn rtas_functions(&self) -> &[RtasFunction] {
         const RTAS: [RtasFunction; 2] =
             [RtasFunction::new(NVRAM_FETCH, "nvram-fetch", 3, 2), RtasFunction::new(NVRAM_STORE, "nvram-store", 3, 2)];
         &RTAS
+    }
+
+    fn sections(&self) -> Vec<&dyn Section> {
+        vec![self]
     }
 
     /// Offset, buffer, length; outputs the number of bytes moved.

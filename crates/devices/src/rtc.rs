@@ -3,6 +3,7 @@
 use crate::lock;
 use platform::papr::{RtasStatus, token::*};
 use platform::{Clock, HcallContext, PaprDevice, RtasCall, RtasFunction};
+use snapshot::{FieldError, Io, Section, SectionId};
 use std::sync::Mutex;
 
 const NS_PER_S: i128 = 1_000_000_000;
@@ -57,7 +58,26 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     days_from_date(next_year, next_month, 1) - days_from_date(year, month, 1)
 }
 
+impl Section for Rtc {
+    fn id(&self) -> SectionId {
+        SectionId::new("rtc")
+    }
+
+    fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        // Some ten thousand years: what a guest can set, and no sum of which overflows.
+        const MOST_NS: u128 = 1 << 69;
+        let Rtc { offset_ns } = self;
+        let mut offset_ns = lock(offset_ns);
+        io.i128("the offset in ns", &mut offset_ns)?;
+        io.require("the offset in ns", *offset_ns, offset_ns.unsigned_abs() < MOST_NS, "less than 2^69")
+    }
+}
+
 impl PaprDevice for Rtc {
+    fn sections(&self) -> Vec<&dyn Section> {
+        vec![self]
+    }
+
     fn rtas_functions(&self) -> &[RtasFunction] {
         const RTAS: [RtasFunction; 2] = [
             RtasFunction::new(GET_TIME_OF_DAY, "get-time-of-day", 0, 8),

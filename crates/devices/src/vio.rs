@@ -3,6 +3,7 @@
 use crate::lock;
 use platform::papr::{HcallStatus, RtasStatus, opcode::*, token::DISPLAY_CHARACTER};
 use platform::{Console, Hcall, HcallArgs, HcallContext, InterruptController, PaprDevice, RtasCall, RtasFunction};
+use snapshot::{FieldError, Io, Section, SectionId};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -28,13 +29,19 @@ impl Vty {
     /// The terminal with `reg`, which announces input by a pulse of source `xisr`.
     pub fn new(reg: u32, xisr: u32, console: Arc<dyn Console>, interrupts: Arc<dyn InterruptController>) -> Vty {
         let signals = Arc::new(AtomicBool::new(true));
-        let notify = (signals.clone(), interrupts.clone());
-        console.set_input_notifier(Arc::new(move || {
-            if notify.0.load(SeqCst) {
-                notify.1.pulse(xisr);
+        let vty = Vty { reg, xisr, console, unsent: Mutex::default(), signals, interrupts };
+        vty.listen();
+        vty
+    }
+
+    /// Waits for input; what waits already is announced at once.
+    fn listen(&self) {
+        let (signals, interrupts, xisr) = (self.signals.clone(), self.interrupts.clone(), self.xisr);
+        self.console.set_input_notifier(Arc::new(move || {
+            if signals.load(SeqCst) {
+                interrupts.pulse(xisr);
             }
         }));
-        Vty { reg, xisr, console, unsent: Mutex::default(), signals, interrupts }
     }
 
     /// Number of the device (`reg`).
@@ -100,7 +107,39 @@ const HCALLS: [Hcall; 3] = [
     Hcall { opcode: H_VIO_SIGNAL, name: "H_VIO_SIGNAL", hypertas: Some("hcall-vio") },
 ];
 
+/// Output that waits for a console, in bytes: far more than a call leaves.
+const UNSENT_BYTES_MAX: u64 = 4096;
+
+impl Section for VioBus {
+    fn id(&self) -> SectionId {
+        SectionId::new("vty")
+    }
+
+    /// Input that the guest has not taken is the console's, and stays there.
+    fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let VioBus { vtys } = self;
+        io.fixed("the number of terminals", vtys.len() as u64)?;
+        for vty in vtys {
+            let Vty { reg, xisr, console: _, unsent, signals, interrupts: _ } = vty;
+            io.fixed("the number of a terminal", (*reg).into())?;
+            io.fixed("the source of a terminal", (*xisr).into())?;
+            let mut on = signals.load(SeqCst);
+            io.bool("signals of a terminal", &mut on)?;
+            signals.store(on, SeqCst);
+            io.list("output of a terminal", &mut lock(unsent), UNSENT_BYTES_MAX, |io, byte| io.u8("a byte", byte))?;
+            if io.is_load() {
+                vty.listen();
+            }
+        }
+        Ok(())
+    }
+}
+
 impl PaprDevice for VioBus {
+    fn sections(&self) -> Vec<&dyn Section> {
+        vec![self]
+    }
+
     fn hcalls(&self) -> &[Hcall] {
         &HCALLS
     }

@@ -8,6 +8,8 @@
 //! source after both locks are free. Nothing is lost on the way: a source is marked as waiting *before* it is offered to
 //! the ICP, and whoever relaxes a CPPR looks at the waiting sources *afterwards*.
 
+mod saved;
+
 use crate::interrupts::{InterruptError, Servers, check_source};
 use crate::{SourceKind, lock};
 use platform::papr::{HcallStatus, RtasStatus, opcode::*, token::*};
@@ -311,6 +313,10 @@ const RTAS: [RtasFunction; 4] = [
 ];
 
 impl PaprDevice for Xics {
+    fn sections(&self) -> Vec<&dyn snapshot::Section> {
+        vec![self]
+    }
+
     fn hcalls(&self) -> &[Hcall] {
         &HCALLS
     }

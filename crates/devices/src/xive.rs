@@ -13,6 +13,7 @@ mod esb;
 mod map;
 mod queue;
 mod ring;
+mod saved;
 
 use crate::interrupts::{InterruptError, Servers, check_source};
 use crate::{SourceKind, lock};
@@ -188,6 +189,10 @@ impl InterruptController for Xive {
 }
 
 impl PaprDevice for Xive {
+    fn sections(&self) -> Vec<&dyn snapshot::Section> {
+        vec![self]
+    }
+
     fn hcalls(&self) -> &[platform::Hcall] {
         &calls::ROWS
     }

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod fwnmi;
 mod nearest;
 mod rtas;
+mod saved;
 mod table;
 mod watchdog;
 

@@ -84,17 +84,17 @@ pub(crate) struct CoreRtas {
     pub handler: CoreRtasHandler,
 }
 
-enum Handler<Core> {
+pub(crate) enum Handler<Core> {
     Core(Core),
     Device(Arc<dyn PaprDevice>),
 }
 
-struct HcallEntry {
+pub(crate) struct HcallEntry {
     row: Hcall,
     handler: Handler<CoreHcallHandler>,
 }
 
-struct RtasEntry {
+pub(crate) struct RtasEntry {
     row: RtasFunction,
     handler: Handler<CoreRtasHandler>,
 }
@@ -115,16 +115,16 @@ pub struct Hypervisor {
     /// log2 of the size of the hash table that was prepared.
     pub(crate) prepared_hpt: Mutex<Option<u32>>,
     /// Where RTAS lies.
-    rtas_base_ra: AtomicU64,
+    pub(crate) rtas_base_ra: AtomicU64,
     /// Level of the architecture that the guest sees.
-    level: Mutex<IsaLevel>,
+    pub(crate) level: Mutex<IsaLevel>,
     /// Associativity domains of each vCPU, by its index.
-    home_nodes: Mutex<Vec<Vec<u32>>>,
-    hcalls: Vec<HcallEntry>,
-    rtas: Vec<RtasEntry>,
-    devices: Vec<Arc<dyn PaprDevice>>,
-    observer: Option<Arc<dyn Observer>>,
-    reported: Mutex<BTreeSet<String>>,
+    pub(crate) home_nodes: Mutex<Vec<Vec<u32>>>,
+    pub(crate) hcalls: Vec<HcallEntry>,
+    pub(crate) rtas: Vec<RtasEntry>,
+    pub(crate) devices: Vec<Arc<dyn PaprDevice>>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) reported: Mutex<BTreeSet<String>>,
 }
 
 /// A lock whose holder cannot leave half-done state behind: a panic elsewhere does not matter to it.
@@ -425,6 +425,9 @@ mod tests {
     fn a_call_is_handled_once() {
         struct Intruder;
         impl PaprDevice for Intruder {
+            fn sections(&self) -> Vec<&dyn snapshot::Section> {
+                Vec::new()
+            }
             fn hcalls(&self) -> &[Hcall] {
                 &[Hcall { opcode: H_CEDE, name: "intruder", hypertas: None }]
             }

@@ -4,6 +4,7 @@ use crate::Hypervisor;
 use crate::table::lock;
 use platform::papr::HcallStatus;
 use platform::{HcallArgs, HcallContext, Partition, Shutdown};
+use snapshot::{FieldError, Io};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,15 +32,16 @@ const ALL: u64 = u64::MAX;
 const MAY_RUN: u64 = 2;
 
 /// What happens when nobody starts it again in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Action {
+    #[default]
     PowerOff,
     Restart,
     /// A system reset of every vCPU: the guest dumps itself and restarts.
     Dump,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Watchdog {
     /// Time base.
     deadline: u64,
@@ -77,6 +79,27 @@ impl Watchdogs {
     /// All are stopped.
     pub(crate) fn reset(&self) {
         self.change(|state| state.running = Default::default());
+    }
+}
+
+impl Watchdogs {
+    /// Saves or loads those that run.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub(crate) fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        const ACTIONS: [Action; 3] = [Action::PowerOff, Action::Restart, Action::Dump];
+        let Watchdogs { state, changed: _ } = self;
+        let mut state = lock(state);
+        let State { running, closing: _ } = &mut *state;
+        for watchdog in running {
+            io.option("a watchdog", watchdog, |io, Watchdog { deadline, action, leave_others }| {
+                io.u64("the deadline of a watchdog", deadline)?;
+                io.one_of("what a watchdog does", action, &ACTIONS)?;
+                io.bool("whether a watchdog leaves the others", leave_others)
+            })?;
+        }
+        Ok(())
     }
 }
 

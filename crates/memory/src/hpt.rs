@@ -12,6 +12,7 @@ pub use entry::{ENCODINGS, Encoding, PageSizes, VirtualPage, r, v};
 
 use cpu::slb::{SHIFT_1T, SHIFT_256M, SlbEntry};
 use entry::AVPN_OMITS;
+use snapshot::{FieldError, Io};
 use std::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
@@ -285,6 +286,41 @@ impl HashTable {
         }
     }
 
+    /// Saves the table: its size, and the entries that are not zero.
+    ///
+    /// # Errors
+    /// None.
+    pub fn save(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let HashTable { words: _, users: _, shift, sizes: _ } = self;
+        let mut used = Vec::new();
+        self.for_each_used(|index, first, second| used.push([index, first, second]));
+        io.u32("the size", &mut shift.clone())?;
+        io.list("entries", &mut used, self.entries(), |io, words| io.u64s("an entry", words))
+    }
+
+    /// A table that was saved, with pages of these sizes. What its entries lead to is looked at where they are used, as for
+    /// those of a guest.
+    ///
+    /// # Errors
+    /// A size that a partition with `ram_bytes` of RAM cannot have, entries that are not there.
+    pub fn load(io: &mut Io<'_>, ram_bytes: u64, sizes: PageSizes) -> Result<HashTable, FieldError> {
+        let mut shift = 0;
+        io.u32("the size", &mut shift)?;
+        let most = shift_for(ram_bytes) + 1;
+        let fits = shift == 0 || (SHIFT_MIN..=most).contains(&shift);
+        io.require("the size", shift, fits, format_args!("0, or 2^{SHIFT_MIN} to 2^{most} bytes"))?;
+        let table = if shift == 0 { HashTable::none(sizes) } else { HashTable::new(shift, sizes) };
+        let mut used: Vec<[u64; 3]> = Vec::new();
+        io.list("entries", &mut used, table.entries(), |io, words| io.u64s("an entry", words))?;
+        for [index, first, second] in used {
+            let count = table.entries();
+            io.require("the number of an entry", index, index < count, format_args!("a number below {count}"))?;
+            table.word(index, 0).store(first & !v::HYPERVISOR, Relaxed);
+            table.word(index, 1).store(second, Relaxed);
+        }
+        Ok(table)
+    }
+
     /// Number of the first entry in which this table and `other` differ; 0 if their sizes do.
     pub fn first_difference(&self, other: &HashTable) -> Option<u64> {
         if self.shift != other.shift {
@@ -298,6 +334,26 @@ impl HashTable {
 mod tests {
     use super::*;
     use cpu::slb::{B_1T, VALID};
+
+    #[test]
+    fn a_saved_table_comes_back() {
+        let table = HashTable::new(19, PageSizes::ALL);
+        table.word(5, 0).store(0x1234 << 12 | v::V, Relaxed);
+        table.word(5, 1).store(0x7010, Relaxed);
+        table.word(0x7FFF, 1).store(1, Relaxed);
+        let mut io = Io::save(1);
+        table.save(&mut io).unwrap();
+        let bytes = io.written();
+        let back = HashTable::load(&mut Io::load(1, &bytes), 64 << 20, PageSizes::ALL).unwrap();
+        assert_eq!((back.shift(), back.first_difference(&table)), (19, None));
+        assert!(HashTable::load(&mut Io::load(1, &bytes), 1 << 20, PageSizes::ALL).is_err(), "too large for the RAM");
+        let mut wild = bytes.clone();
+        wild[12..20].fill(0xFF);
+        assert!(HashTable::load(&mut Io::load(1, &wild), 64 << 20, PageSizes::ALL).is_err(), "no such entry");
+        for cut in 0..bytes.len() {
+            assert!(HashTable::load(&mut Io::load(1, &bytes[..cut]), 64 << 20, PageSizes::ALL).is_err(), "{cut}");
+        }
+    }
 
     #[test]
     fn sizes_of_tables() {

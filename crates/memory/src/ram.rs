@@ -5,6 +5,7 @@ use crate::hpt::{HashTable, PageSizes};
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,12 @@ pub enum RamError {
         /// What the host said; [`std::io::ErrorKind::UnexpectedEof`] if it has become shorter.
         source: std::io::Error,
     },
+    /// A file whose bytes guest RAM was to show.
+    #[error("mapping a file as guest RAM: {source}")]
+    Map {
+        /// What the host said; [`std::io::ErrorKind::UnexpectedEof`] if it is too short.
+        source: std::io::Error,
+    },
     /// An access outside of RAM.
     #[error("real address {address:#x} + {len} bytes is outside of the {ram:#x} bytes of guest RAM")]
     OutOfRange {
@@ -53,6 +60,8 @@ pub enum RamError {
 pub struct GuestRam {
     map: memmap2::MmapRaw,
     len: u64,
+    /// Parts that show a file's pages where they were not written to.
+    from_file: Mutex<Vec<Range<u64>>>,
 }
 
 impl GuestRam {
@@ -70,7 +79,7 @@ impl GuestRam {
         // Large pages where the host offers them: a fault for 2 MiB instead of 4 KiB, fewer host TLB misses. Refusal costs
         // nothing.
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(GuestRam { map, len: bytes })
+        Ok(GuestRam { map, len: bytes, from_file: Mutex::default() })
     }
 
     /// Size in bytes.
@@ -89,8 +98,27 @@ impl GuestRam {
         self.map.as_mut_ptr()
     }
 
+    /// Puts other pages in the place of `range`: those of a file from byte `at` on, for this process alone, or zeros.
+    #[allow(unsafe_code)]
+    fn replace(&self, range: &Range<u64>, file: Option<(&File, u64)>) -> std::io::Result<()> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+        let (flags, access) =
+            (MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE, ProtFlags::READ | ProtFlags::WRITE);
+        let len = (range.end - range.start) as usize;
+        // SAFETY: the range lies within the mapping, which this type alone owns, and no reference into it lives across a call
+        // of this type.
+        unsafe {
+            let to = self.base().add(range.start as usize).cast();
+            match file {
+                Some((file, at)) => mmap(to, len, access, flags, file, at)?,
+                None => mmap_anonymous(to, len, access, flags)?,
+            };
+        }
+        Ok(())
+    }
+
     /// Addresses of all pages that the host has given memory to, in order: all others are zero, and stay without memory as
-    /// long as nobody reads them.
+    /// long as nobody reads them. Of those that show a file's the host does not tell: all of them count.
     fn used_pages(&self) -> impl Iterator<Item = u64> {
         const ENTRY_BYTES: usize = 8;
         // Linux, Documentation/admin-guide/mm/pagemap.rst: present, swapped.
@@ -99,6 +127,7 @@ impl GuestRam {
         let host_page = rustix::param::page_size() as u64;
         let (base, len) = (self.base() as u64, self.len);
         let mut entries = vec![0; 512 * ENTRY_BYTES];
+        let from_file = self.from_file.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let chunk = move |first: u64| {
             let pages = (len.div_ceil(host_page) - first).min(512);
             let bytes = &mut entries[..pages as usize * ENTRY_BYTES];
@@ -107,7 +136,9 @@ impl GuestRam {
             let is_used = |n: usize| {
                 let entry: [u8; ENTRY_BYTES] = std::array::from_fn(|i| bytes[n * ENTRY_BYTES + i]);
                 // A host that does not tell: then each page is looked at.
-                !known || u64::from_ne_bytes(entry) & USED != 0
+                !known
+                    || u64::from_ne_bytes(entry) & USED != 0
+                    || from_file.iter().any(|range| range.contains(&((first + n as u64) * host_page)))
             };
             (0..pages).filter(|n| is_used(*n as usize)).map(|n| (first + n) * host_page).collect::<Vec<_>>()
         };
@@ -229,6 +260,26 @@ impl Memory {
         read.map_err(|source| RamError::File { source })
     }
 
+    /// Shows the file's bytes from `at` on in the parts `ranges` of RAM, which are in order and of whole pages: byte `at` is
+    /// real address 0. What is written stays here, and the file must not change. RAM is as after power-on, and no vCPU runs.
+    ///
+    /// # Errors
+    /// [`RamError::OutOfRange`]; [`RamError::Map`], also of a file that is too short.
+    pub fn map_from_file(&self, file: &File, at: u64, ranges: &[Range<u64>]) -> Result<(), RamError> {
+        let map = |source| RamError::Map { source };
+        let file_bytes = file.metadata().map_err(map)?.len();
+        for range in ranges {
+            let len = range.end.saturating_sub(range.start);
+            self.check(range.start, len)?;
+            if at.checked_add(range.end).is_none_or(|end| end > file_bytes) {
+                return Err(map(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.ram.replace(range, Some((file, at + range.start))).map_err(map)?;
+            self.ram.from_file.lock().unwrap_or_else(PoisonError::into_inner).push(range.clone());
+        }
+        Ok(())
+    }
+
     /// Reads a big-endian doubleword with one atomic access if it is aligned.
     #[inline]
     #[allow(unsafe_code)]
@@ -306,6 +357,15 @@ impl Memory {
     /// decoded code of it has to forget it.
     #[allow(unsafe_code)]
     pub fn clear(&self) {
+        let from_file = std::mem::take(&mut *self.ram.from_file.lock().unwrap_or_else(PoisonError::into_inner));
+        for range in from_file {
+            if self.ram.replace(&range, None).is_err() {
+                // SAFETY: as below.
+                let at = unsafe { self.ram.base().add(range.start as usize) };
+                // SAFETY: as below.
+                unsafe { std::ptr::write_bytes(at, 0, (range.end - range.start) as usize) };
+            }
+        }
         // SAFETY: no reference into the mapping lives across a call of this type, and the pages of an anonymous mapping read
         // as zero once they are gone, which is what is wanted.
         if unsafe { self.ram.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }.is_err() {
@@ -362,6 +422,36 @@ pub const fn crosses_page(address: u64, size: u64) -> bool {
 mod tests {
     use super::*;
     use crate::mail::pending;
+
+    #[test]
+    fn a_file_shows_where_nobody_wrote() {
+        let path = std::env::temp_dir().join(format!("aileron-ram-{}", std::process::id()));
+        let mut content = vec![0u8; 0x3_0000];
+        content[0x1_0000] = 1;
+        content[0x2_0000] = 2;
+        std::fs::write(&path, &content).unwrap();
+        let file = File::open(&path).unwrap();
+        let m = Memory::new(0x4_0000, 1).unwrap();
+        // Byte 0x1_0000 of the file is real address 0.
+        assert!(m.map_from_file(&file, 0x1_0000, &[0x1_0000..0x3_0000]).is_err(), "the file is too short");
+        assert!(m.map_from_file(&file, 0x1_0000, &[0x4_0000..0x5_0000]).is_err(), "outside of RAM");
+        m.map_from_file(&file, 0x1_0000, &[0..0x2_0000]).unwrap();
+        let byte = |at| {
+            let mut b = [0];
+            m.read(at, &mut b).unwrap();
+            b[0]
+        };
+        assert_eq!((byte(0), byte(0x1_0000), byte(0x3_0000)), (1, 2, 0));
+        m.write(0x1_0000, &[9]).unwrap();
+        m.write(0x3_0000, &[8]).unwrap();
+        let mut used = Vec::new();
+        m.for_each_used_page(|address, page| used.push((address, page[0])));
+        assert_eq!(used, [(0, 1), (0x1_0000, 9), (0x3_0000, 8)]);
+        assert_eq!(std::fs::read(&path).unwrap(), content, "what is written stays here");
+        m.clear();
+        m.for_each_used_page(|address, _| panic!("{address:#x} is not zero"));
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn wild_addresses_are_errors() {

@@ -2,6 +2,7 @@
 
 use crate::papr::{HcallStatus, RtasStatus};
 use crate::{CallingVcpu, Clock, Entropy, GuestMemory, Mmio, Partition};
+use snapshot::Section;
 
 /// What a handler may touch. Built by the board on the stack of the vCPU thread for each hypercall.
 pub struct HcallContext<'a> {
@@ -94,4 +95,7 @@ pub trait PaprDevice: Send + Sync {
 
     /// Back to the state after power-on, at a reset of the machine.
     fn reset(&self) {}
+
+    /// What it has to be saved of, and loaded again while no vCPU runs. Not provided: who adds a device decides.
+    fn sections(&self) -> Vec<&dyn Section>;
 }

@@ -26,6 +26,16 @@ pub trait Entropy: Send + Sync {
         self.fill(&mut bytes);
         u64::from_be_bytes(bytes)
     }
+
+    /// Where in its stream it is, if the stream is one that can be repeated.
+    fn position(&self) -> Option<u64> {
+        None
+    }
+
+    /// Goes on from there, if its stream is one that can be repeated.
+    fn go_on_from(&self, position: u64) {
+        let _ = position;
+    }
 }
 
 /// Entropy that is the same for the same seed (SplitMix64), for runs that are to be repeatable. Not for secrets.
@@ -52,6 +62,14 @@ impl Entropy for SeededEntropy {
             word ^= word >> 31;
             chunk.copy_from_slice(&word.to_be_bytes()[..chunk.len()]);
         }
+    }
+
+    fn position(&self) -> Option<u64> {
+        Some(*self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn go_on_from(&self, position: u64) {
+        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = position;
     }
 }
 

@@ -17,13 +17,15 @@ pub const VIRTUAL_NS_PER_INSTRUCTION: u64 = 1;
 pub struct Clock {
     kind: Kind,
     /// Wall-clock time at machine start, nanoseconds since 1970.
-    start_wall_ns: u64,
+    start_wall_ns: AtomicU64,
 }
 
 #[derive(Debug)]
 enum Kind {
     Real {
         start: Instant,
+        /// Nanoseconds of the run that this one goes on from.
+        before_ns: AtomicU64,
         /// Nanoseconds that the clock stood still.
         stood_still: AtomicU64,
         /// Where it stands still; [`GOES`]: nowhere.
@@ -62,14 +64,18 @@ impl Clock {
     /// `None`.
     pub fn real(start_wall_ns: Option<u64>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        let kind =
-            Kind::Real { start: Instant::now(), stood_still: AtomicU64::new(0), stands_at: AtomicU64::new(GOES) };
-        Clock { kind, start_wall_ns: start_wall_ns.unwrap_or(now) }
+        let kind = Kind::Real {
+            start: Instant::now(),
+            before_ns: AtomicU64::new(0),
+            stood_still: AtomicU64::new(0),
+            stands_at: AtomicU64::new(GOES),
+        };
+        Clock { kind, start_wall_ns: AtomicU64::new(start_wall_ns.unwrap_or(now)) }
     }
 
     /// A clock that only [`Clock::advance_ns`] moves.
     pub fn virtual_time(start_wall_ns: u64) -> Self {
-        Clock { kind: Kind::Virtual { ns: AtomicU64::new(0) }, start_wall_ns }
+        Clock { kind: Kind::Virtual { ns: AtomicU64::new(0) }, start_wall_ns: AtomicU64::new(start_wall_ns) }
     }
 
     /// Whether time is virtual.
@@ -81,8 +87,10 @@ impl Clock {
     #[inline]
     pub fn ns(&self) -> u64 {
         match &self.kind {
-            Kind::Real { start, stood_still, stands_at } => match stands_at.load(Acquire) {
-                GOES => (start.elapsed().as_nanos() as u64).saturating_sub(stood_still.load(Relaxed)),
+            Kind::Real { start, before_ns, stood_still, stands_at } => match stands_at.load(Acquire) {
+                GOES => before_ns
+                    .load(Relaxed)
+                    .wrapping_add((start.elapsed().as_nanos() as u64).saturating_sub(stood_still.load(Relaxed))),
                 ns => ns,
             },
             Kind::Virtual { ns } => ns.load(Relaxed),
@@ -98,10 +106,13 @@ impl Clock {
 
     /// The real clock goes on from where it stood.
     pub fn resume(&self) {
-        if let Kind::Real { start, stood_still, stands_at } = &self.kind {
+        if let Kind::Real { start, before_ns, stood_still, stands_at } = &self.kind {
             let ns = stands_at.load(Acquire);
             if ns != GOES {
-                stood_still.store((start.elapsed().as_nanos() as u64).saturating_sub(ns), Relaxed);
+                stood_still.store(
+                    (start.elapsed().as_nanos() as u64).saturating_sub(ns.wrapping_sub(before_ns.load(Relaxed))),
+                    Relaxed,
+                );
                 stands_at.store(GOES, Release);
             }
         }
@@ -123,7 +134,29 @@ impl Clock {
 
     /// Wall-clock time now, nanoseconds since 1970.
     pub fn wall_ns(&self) -> u64 {
-        self.start_wall_ns.wrapping_add(self.ns())
+        self.start_wall_ns.load(Relaxed).wrapping_add(self.ns())
+    }
+
+    /// Goes on from a time of another run: `ns` since its start, which was at `start_wall_ns`. A virtual clock takes over
+    /// both. A real one shows the date that it would have shown, and only the span since the start is the other run's. Not
+    /// while it stands still.
+    pub fn go_on_from(&self, ns: u64, start_wall_ns: u64) {
+        match &self.kind {
+            Kind::Virtual { ns: now } => {
+                now.store(ns, Relaxed);
+                self.start_wall_ns.store(start_wall_ns, Relaxed);
+            }
+            Kind::Real { before_ns, .. } => {
+                let further = ns.wrapping_sub(self.ns());
+                before_ns.fetch_add(further, Relaxed);
+                self.start_wall_ns.fetch_sub(further, Relaxed);
+            }
+        }
+    }
+
+    /// Wall-clock time at the start, nanoseconds since 1970.
+    pub fn start_wall_ns(&self) -> u64 {
+        self.start_wall_ns.load(Relaxed)
     }
 
     /// How long the host must wait until the time base reaches `ticks`: zero if it has, `None` under
@@ -166,6 +199,20 @@ mod tests {
         c.advance_ns(1000);
         assert_eq!((c.ticks(), c.wall_ns()), (512, 1005));
         assert_eq!(c.wait_for(9999), None);
+    }
+
+    #[test]
+    fn time_goes_on_where_another_run_was() {
+        let clock = Clock::virtual_time(5);
+        clock.go_on_from(1_000, 7);
+        clock.advance_ns(1);
+        assert_eq!((clock.ns(), clock.wall_ns(), clock.start_wall_ns()), (1_001, 1_008, 7));
+        let clock = Clock::real(Some(1 << 60));
+        clock.go_on_from(1 << 50, 7);
+        clock.pause();
+        clock.resume();
+        assert!(clock.ns() >= 1 << 50 && clock.ns() < (1 << 50) + (1 << 40));
+        assert!(clock.wall_ns() >= 1 << 60 && clock.wall_ns() < (1 << 60) + (1 << 40));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod interrupts;
 pub mod observer;
 pub mod raised;
 pub mod reservation;
+mod saved;
 pub mod spr;
 pub mod threads;
 pub mod time;

@@ -3,10 +3,14 @@
 
 use crate::Vcpu;
 use memory::mail::pending;
+use snapshot::{FieldError, Io};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A tick in the unit that shares are counted in: each number of threads up to 8 divides it.
 const SHARES_PER_TICK: u128 = 840;
+
+/// More than any core has worked: sums of such shares do not overflow.
+const SHARES_MAX: u128 = 1 << 100;
 
 /// What the threads of a core have in common.
 #[derive(Debug)]
@@ -69,6 +73,43 @@ pub(crate) struct Usage {
     began: Option<u128>,
 }
 
+impl Core {
+    /// Saves or loads what its threads have used of it.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn snapshot(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let Core { first, threads, used } = self;
+        io.fixed("the first thread", *first as u64)?;
+        io.fixed("the number of threads", *threads as u64)?;
+        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+        let Used { active, since, share } = &mut *used;
+        io.u32("the number of threads that work", active)?;
+        io.require(
+            "the number of threads that work",
+            *active,
+            *active <= *threads as u32,
+            format_args!("{threads} at most"),
+        )?;
+        io.u64("the time of the last change", since)?;
+        io.u128("the share of a thread", share)?;
+        io.require("the share of a thread", *share, *share < SHARES_MAX, "less than 2^100")
+    }
+}
+
+impl Usage {
+    pub(crate) fn fields(&mut self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let Usage { used, began } = self;
+        io.u128("what was used of the core", used)?;
+        io.require("what was used of the core", *used, *used < SHARES_MAX, "less than 2^100")?;
+        io.option("the share at the beginning", began, |io, began| {
+            io.u128("the share at the beginning", began)?;
+            // No share is smaller later.
+            io.require("the share at the beginning", *began, *began < SHARES_MAX, "less than 2^100")
+        })
+    }
+}
+
 impl Vcpu {
     /// Makes it a thread of `core`, at its place.
     pub fn join_core(&mut self, core: Arc<Core>) {
@@ -93,7 +134,8 @@ impl Vcpu {
     pub fn end_work(&mut self) {
         if let Some(began) = self.usage.began.take() {
             let now = self.time_base();
-            self.usage.used += self.core.used(|used| used.change(now, used.active.saturating_sub(1))) - began;
+            self.usage.used +=
+                self.core.used(|used| used.change(now, used.active.saturating_sub(1))).saturating_sub(began);
         }
     }
 
@@ -101,7 +143,8 @@ impl Vcpu {
     /// the core that worked at the time.
     pub fn purr(&self) -> u64 {
         let now = self.time_base();
-        let current = self.usage.began.map_or(0, |began| self.core.used(|used| used.share_at(now)) - began);
+        let current =
+            self.usage.began.map_or(0, |began| self.core.used(|used| used.share_at(now)).saturating_sub(began));
         ((self.usage.used + current) / SHARES_PER_TICK) as u64
     }
 

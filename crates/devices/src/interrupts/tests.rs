@@ -86,3 +86,51 @@ fn numbers() {
     assert_eq!([0, 1, 8, 1 << 32].map(|number| servers.index_of(number)), [Some(0), None, Some(1), None]);
     assert_eq!([0, 1, 2].map(|index| servers.number_of(index)), [0, 8, 0]);
 }
+
+/// The sections of a device, one behind the other.
+fn save(device: &Interrupts) -> Vec<Vec<u8>> {
+    let save = |part: &dyn Section| {
+        let mut io = Io::save(part.id().version);
+        part.fields(&mut io).unwrap();
+        io.written()
+    };
+    device.sections().into_iter().map(save).collect()
+}
+
+#[test]
+fn a_saved_controller_comes_back() {
+    for first in [Controller::Xics, Controller::Xive] {
+        let (world, device) = interrupts(InterruptMode::Dual, first);
+        match first {
+            Controller::Xics => {
+                assert_eq!(set_xive(&world, &device), 0);
+                assert_eq!(call(&world, &device, H_CPPR, &[0xff]).0, 0);
+            }
+            Controller::Xive => {
+                assert_eq!(call(&world, &device, H_INT_SET_QUEUE_CONFIG, &[0, 1, 6, 0x1_0000, 12]).0, 0);
+                assert_eq!(call(&world, &device, H_INT_SET_SOURCE_CONFIG, &[0, LEVEL.into(), 1, 6, 0x77]).0, 0);
+                device.load(0, ESB + (u64::from(LEVEL) << 17) + 0x1_0c00, 8);
+            }
+        }
+        device.set_level(LEVEL, true);
+        let saved = save(&device);
+        let (_, back) = interrupts(InterruptMode::Dual, Controller::Xics);
+        for (part, bytes) in back.sections().into_iter().zip(&saved) {
+            let mut io = Io::load(part.id().version, bytes);
+            part.fields(&mut io).and_then(|()| io.finish()).unwrap();
+        }
+        assert_eq!((back.active(), back.describe()), (device.active(), device.describe()));
+        assert_eq!(save(&back), saved);
+        // Whatever is changed in a byte is refused or loaded.
+        for (number, bytes) in saved.iter().enumerate() {
+            for at in 0..bytes.len() {
+                let mut wild = bytes.clone();
+                wild[at] ^= 0x55;
+                let (_, other) = interrupts(InterruptMode::Dual, first);
+                let part = other.sections()[number];
+                let _ = part.fields(&mut Io::load(1, &wild));
+                assert!(part.fields(&mut Io::load(1, &bytes[..at])).is_err(), "{number} {at}");
+            }
+        }
+    }
+}

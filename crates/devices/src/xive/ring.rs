@@ -22,6 +22,19 @@ pub(super) struct Ring {
 impl Ring {
     pub const RESET: Ring = Ring { cppr: 0, ipb: 0 };
 
+    /// A ring with these registers.
+    pub fn with(cppr: u8, ipb: u8) -> Ring {
+        let mut ring = Ring { cppr, ipb };
+        ring.set_cppr(cppr);
+        ring
+    }
+
+    /// CPPR and IPB: all others follow from them.
+    pub fn registers(self) -> (u8, u8) {
+        let Ring { cppr, ipb } = self;
+        (cppr, ipb)
+    }
+
     /// Most favoured pending priority.
     fn pipr(self) -> u8 {
         if self.ipb == 0 { PRIORITY_NONE } else { self.ipb.leading_zeros() as u8 }

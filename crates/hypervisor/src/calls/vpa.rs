@@ -4,6 +4,7 @@ use crate::Hypervisor;
 use crate::table::lock;
 use platform::papr::HcallStatus;
 use platform::{GuestMemory, HcallArgs, HcallContext};
+use snapshot::{FieldError, Io};
 use std::sync::Mutex;
 
 /// Functions, in the three bits from bit 16 (IBM numbering) on.
@@ -41,7 +42,7 @@ const DTL_ENTRY_BYTES: u64 = 48;
 const DTL_REASON_CEDE: u8 = 7;
 
 /// An area in guest memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Area {
     ra: u64,
     len_bytes: u64,
@@ -148,6 +149,43 @@ impl Hypervisor {
                 let _ = memory.write_be_u64(area.ra + VPA_DTL_INDEX_OFFSET, vpa.dtl_index);
             }
         }
+    }
+}
+
+impl Vpas {
+    /// Saves or loads the areas of all vCPUs.
+    ///
+    /// # Errors
+    /// Areas that cannot be.
+    pub(crate) fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let Vpas(vpas) = self;
+        io.fixed("the number of vCPUs", vpas.len() as u64)?;
+        for vpa in vpas {
+            let mut vpa = lock(vpa);
+            let Vpa { vpa, slb_shadow, dtl, dtl_index } = &mut *vpa;
+            for (area, least) in [(vpa, VPA_BYTES_MIN), (slb_shadow, SLB_SHADOW_BYTES_MIN), (dtl, DTL_ENTRY_BYTES)] {
+                io.option("an area", area, |io, area| area.fields(io, least))?;
+            }
+            io.u64("entries of the dispatch trace log", dtl_index)?;
+            io.require("entries of the dispatch trace log", *dtl_index, *dtl_index < 1 << 63, "less than 2^63")?;
+        }
+        Ok(())
+    }
+}
+
+impl Area {
+    fn fields(&mut self, io: &mut Io<'_>, least: u64) -> Result<(), FieldError> {
+        let Area { ra, len_bytes } = self;
+        io.u64("the address of an area", ra)?;
+        io.u64("the size of an area", len_bytes)?;
+        // Accesses are checked against RAM; what is wanted here is that sums do not overflow.
+        let fits = *ra < 1 << 60 && (least..1 << 32).contains(len_bytes);
+        io.require(
+            "an area",
+            format_args!("{len_bytes} bytes at {ra:#x}"),
+            fits,
+            format_args!("at least {least} bytes in RAM"),
+        )
     }
 }
 
