@@ -31,6 +31,8 @@ impl Section for Hypervisor {
             devices: _,
             // No vCPU is within a call.
             join: _,
+            // Of this run, not of the partition.
+            host: _,
             // What follows from the configuration, and what was told to the user.
             hcalls: _,
             rtas: _,

@@ -105,7 +105,7 @@ const REPORTS_MAX: usize = 1000;
 /// The hypervisor of one partition. Shared by its vCPU threads; there is no lock around calls.
 pub struct Hypervisor {
     pub(crate) config: Config,
-    host: HostProfile,
+    pub(crate) host: HostProfile,
     pub(crate) vpas: Vpas,
     pub(crate) fwnmi: Mutex<Fwnmi>,
     pub(crate) tce: TceRegistry,
