@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_saved_table_comes_back() {
-        let table = HashTable::new(19, PageSizes::ALL);
+        let table = HashTable::new(20, PageSizes::ALL);
         table.word(5, 0).store(0x1234 << 12 | v::V, Relaxed);
         table.word(5, 1).store(0x7010, Relaxed);
         table.word(0x7FFF, 1).store(1, Relaxed);
@@ -345,7 +345,7 @@ mod tests {
         table.save(&mut io).unwrap();
         let bytes = io.written();
         let back = HashTable::load(&mut Io::load(1, &bytes), 64 << 20, PageSizes::ALL).unwrap();
-        assert_eq!((back.shift(), back.first_difference(&table)), (19, None));
+        assert_eq!((back.shift(), back.first_difference(&table)), (20, None));
         assert!(HashTable::load(&mut Io::load(1, &bytes), 1 << 20, PageSizes::ALL).is_err(), "too large for the RAM");
         let mut wild = bytes.clone();
         wild[12..20].fill(0xFF);
