@@ -424,6 +424,7 @@ mod tests {
     use crate::mail::pending;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one part of RAM is meant")]
     fn a_file_shows_where_nobody_wrote() {
         let path = std::env::temp_dir().join(format!("aileron-ram-{}", std::process::id()));
         let mut content = vec![0u8; 0x3_0000];
