@@ -229,7 +229,7 @@ macro_rules! jumping {
         }
     };
 }
-// An index of 13 bits, two bits above the lowest of the address, in entries of 32 bytes.
+// An index of 15 bits, two bits above the lowest of the address, in entries of 32 bytes.
 const _: () = assert!(size_of::<Jump>() == 32);
 jumping!(
     /// From a branch that has written CFAR, to the address in `rsi`, which is in quadrant 0 (else it is not found).
