@@ -4,6 +4,7 @@ pub mod hosts;
 mod kexec;
 mod levels;
 pub mod matrix;
+mod saved;
 mod topology;
 
 use std::fs;
@@ -143,6 +144,9 @@ fn all_checks() -> Vec<Check> {
     for row in kexec::ROWS.into_iter().filter(|row| row.daily) {
         add(&row.name(), false, Box::new(move |plan| row.run(plan)));
     }
+    for row in saved::ROWS.into_iter().filter(|row| row.daily) {
+        add(&row.name(), true, Box::new(move |plan| row.run(plan)));
+    }
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {
@@ -173,6 +177,9 @@ fn all_checks() -> Vec<Check> {
         |name: String, aileron_only: bool, body: Body| checks.push(Check { name, aileron_only, thorough: true, body });
     for row in kexec::ROWS.into_iter().filter(|row| !row.daily) {
         add_thorough(row.name(), false, Box::new(move |plan| row.run(plan)));
+    }
+    for row in saved::ROWS.into_iter().filter(|row| !row.daily) {
+        add_thorough(row.name(), true, Box::new(move |plan| row.run(plan)));
     }
     for (cpu, level) in rarely {
         add_thorough(format!("level-{cpu}-{level}"), false, Box::new(move |plan| levels::boots(plan, cpu, level)));

@@ -144,7 +144,8 @@ fn answers() -> Result<String> {
     Ok(lines)
 }
 
-fn host_sum(program: &str, data: &[u8]) -> Result<String> {
+/// What `program` prints for `data` first, such as its checksum.
+pub fn host_sum(program: &str, data: &[u8]) -> Result<String> {
     let mut child = Command::new(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

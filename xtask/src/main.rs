@@ -19,6 +19,7 @@ mod emulator;
 mod fuzz;
 mod guests;
 mod initrd;
+mod live;
 mod load;
 mod paths;
 mod perf;

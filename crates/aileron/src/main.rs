@@ -13,7 +13,7 @@ mod tables;
 mod terminal;
 mod values;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use devices::Nvram;
 use devices::console::{ConsoleSpec, NullConsole, QueuedConsole, open_file, open_pty, open_stdout, open_unix_server};
 use hypervisor::capability::{CapBasis, CapOption, resolve};
@@ -24,6 +24,7 @@ use platform::{Console, Entropy, SeededEntropy};
 use settings::{Command, OnPanic, Serial, Settings};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,7 +80,13 @@ fn run(mut settings: Settings) -> Result<u8> {
     let log = Arc::new(Log::open(settings.log, settings.log_file.as_deref(), settings.model.level)?);
     let dump_tree = settings.machine.dump_tree.take();
     let backs = if dump_tree.is_some() { unconnected(&settings.serials) } else { open(&settings.serials)? };
+    if let Some(path) = &settings.migrate_check {
+        return migrate_check(&config(&settings, &log, &backs)?, path);
+    }
     let mut machine = Machine::new(config(&settings, &log, &backs)?)?;
+    if let Some(path) = &settings.loadvm {
+        machine.load(path).context("-loadvm")?;
+    }
     if let Some(path) = dump_tree {
         std::fs::write(&path, machine.device_tree()).with_context(|| format!("dumpdtb={}", path.display()))?;
         return Ok(0);
@@ -107,6 +114,10 @@ fn run(mut settings: Settings) -> Result<u8> {
             say::line(&format!("lockstep, the follower:\n{stats}"));
         }
         say::line(&format!("time of the guest in ns: {}", machine.clock().ns()));
+        if let Some(began) = machine.began() {
+            let ns = began.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+            say::line(&format!("first instruction, in ns since 1970: {ns}"));
+        }
     }
     if settings.state_hash {
         say::line(&format!("state hash: {:016x}", machine.state_hash()));
@@ -150,8 +161,12 @@ fn config(settings: &Settings, log: &Arc<Log>, backs: &[Back]) -> Result<Config>
         settings.machine.capabilities.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (capabilities, warnings) = resolve(&options, basis).context("-machine")?;
     warnings.iter().for_each(|warning| say::warning(&warning.to_string()));
-    let kernel =
-        settings.kernel.clone().context("no -kernel: expected the ELF file to enter, such as -kernel vmlinux")?;
+    let kernel = match &settings.kernel {
+        Some(kernel) => kernel.clone(),
+        // Nothing is entered.
+        None if settings.migrate_check.is_some() => PathBuf::new(),
+        None => bail!("no -kernel: expected the ELF file to enter, such as -kernel vmlinux"),
+    };
     let start_ns = settings.start_s.map(|start| start.saturating_mul(1_000_000_000));
     let (clock, entropy): (_, Arc<dyn Entropy>) = if settings.virtual_clock {
         let clock = timing::Clock::virtual_time(start_ns.unwrap_or(VIRTUAL_START_S * 1_000_000_000));
@@ -285,6 +300,18 @@ fn start_monitor(place: Option<&ConsoleSpec>, monitor: Monitor) -> Result<()> {
         Some(_) => monitor.serve_stdio().context("no thread for standard input"),
         None => Ok(()),
     }
+}
+
+/// Says whether a saved partition could go on in this machine: status 0, or 1.
+fn migrate_check(config: &Config, path: &Path) -> Result<u8> {
+    let refusals = machine::saved::check(config, path).context("-migrate-check")?;
+    if refusals.is_empty() {
+        say::answer(&format!("{}: can go on here\n", path.display()));
+        return Ok(0);
+    }
+    let lines: String = refusals.iter().map(|refusal| format!("  {refusal}\n")).collect();
+    say::answer(&format!("{}: cannot go on here\n{lines}", path.display()));
+    Ok(1)
 }
 
 /// The signals that end a program end the run; a second one ends the program at once.

@@ -31,6 +31,8 @@ pub trait Control: Send + Sync {
     fn vcpus(&self) -> Vec<RunState>;
     /// The partition's name.
     fn name(&self) -> Option<String>;
+    /// The machine is saved to a file.
+    fn save(&self, path: &Path) -> Result<(), String>;
 }
 
 /// The machine of this process.
@@ -80,6 +82,10 @@ impl Control for Running {
     fn name(&self) -> Option<String> {
         self.name.clone()
     }
+
+    fn save(&self, path: &Path) -> Result<(), String> {
+        self.handle.save(path).map_err(|error| error.to_string())
+    }
 }
 
 /// A command, or something that `info` tells.
@@ -107,6 +113,8 @@ static COMMANDS: &[Command] = &[
         run: |machine, _| machine.stop().map(|()| String::new()) },
     Command { names: &["cont", "c"], argument: "", help: "they go on",
         run: |machine, _| machine.cont().map(|()| String::new()) },
+    Command { names: &["savevm"], argument: "file", help: "saves the machine to a file, for -loadvm; it goes on then",
+        run: save },
     Command { names: &["quit", "q"], argument: "", help: "ends the emulator", run: |machine, _| { machine.quit(); NOTHING } },
 ];
 
@@ -141,6 +149,13 @@ fn help(table: &[Command], name: &str) -> Result<String, String> {
 
 fn info(machine: &dyn Control, rest: &str) -> Result<String, String> {
     if rest.is_empty() { help(INFO, "") } else { run(INFO, machine, rest) }
+}
+
+fn save(machine: &dyn Control, file: &str) -> Result<String, String> {
+    if file.is_empty() {
+        return Err("savevm: expected the name of a file".into());
+    }
+    machine.save(Path::new(file)).map(|()| String::new())
 }
 
 fn run(table: &[Command], machine: &dyn Control, line: &str) -> Result<String, String> {
@@ -287,6 +302,10 @@ mod tests {
         fn name(&self) -> Option<String> {
             Some("p".into())
         }
+        fn save(&self, path: &Path) -> Result<(), String> {
+            self.note("save");
+            if path == Path::new("a file") { Ok(()) } else { Err(path.display().to_string()) }
+        }
     }
 
     #[test]
@@ -304,7 +323,15 @@ mod tests {
         assert_eq!(answer("info status"), "VM status: running\n");
         assert_eq!(answer("info cpus"), "CPU #0: Running\nCPU #1: Stopped\n");
         assert_eq!(answer("info name"), "p\n");
-        for (line, word) in [("nmj", "'nmj'"), ("info nothing", "'nothing'"), ("nmi 1", "'1'"), ("help nmj", "'nmj'")] {
+        assert_eq!(answer("savevm a file"), "");
+        for (line, word) in [
+            ("savevm", "name of a file"),
+            ("savevm x/y", "x/y"),
+            ("nmj", "'nmj'"),
+            ("info nothing", "'nothing'"),
+            ("nmi 1", "'1'"),
+            ("help nmj", "'nmj'"),
+        ] {
             let said = answer(line);
             assert!(said.starts_with("Error: ") && said.contains(word), "{line}: {said}");
         }

@@ -60,6 +60,8 @@ pub enum Id {
     LogFile,
     Stats,
     StateHash,
+    Loadvm,
+    MigrateCheck,
     Msg,
 }
 
@@ -93,7 +95,7 @@ const NO_DEVICES: &str = "there are no devices beside those of every machine yet
 const NO_NETWORK: &str = "there is no network yet";
 const NO_MONITOR: &str = "the monitor has nothing for it yet";
 const NO_GDB: &str = "there is no gdb server yet";
-const NO_SNAPSHOT: &str = "there are no snapshots and no migration yet";
+const NO_MIGRATION: &str = "there is no live migration yet; -loadvm loads what the monitor's savevm has saved";
 const NO_FIRMWARE: &str = "kernels are entered directly, without firmware";
 const NO_GRAPHICS: &str = "there are no graphics and no sound";
 const NO_KVM: &str = "this emulates; it does not use the host's virtualization";
@@ -144,6 +146,10 @@ pub static OPTIONS: &[Row] = &[
     row(&["d"], Some("item[,item..]"), Id::Log, "log these (-d help)"),
     row(&["D"], Some("file"), Id::LogFile, "the log goes there; default standard error"),
     row(&["stats"], None, Id::Stats, "counters on standard error at the end"),
+    row(&["loadvm"], Some("file"), Id::Loadvm,
+        "goes on from where a machine of the same command line was saved; the file must not change meanwhile"),
+    row(&["migrate-check"], Some("file"), Id::MigrateCheck,
+        "says whether the partition saved in file could go on in a machine of this command line, if not, why; runs nothing"),
     row(&["state-hash"], None, Id::StateHash, "hash of registers, RAM and devices on standard error at the end"),
     row(&["display"], Some("none"), Id::Display, "there are no displays: only none"),
     row(&["vga"], Some("none"), Id::Vga, "there are no graphics cards: only none"),
@@ -185,7 +191,7 @@ pub static OPTIONS: &[Row] = &[
     refused(&["S"], None, "the guest begins at once; the monitor's stop and cont come later"),
     refused(&["debugcon", "qmp-pretty", "dfilter", "trace", "plugin", "pidfile", "run-with"], Some("what"), NO_MONITOR),
     refused(&["daemonize", "preconfig"], None, NO_MONITOR),
-    refused(&["incoming", "loadvm"], Some("where"), NO_SNAPSHOT),
+    refused(&["incoming"], Some("where"), NO_MIGRATION),
     refused(&["enable-kvm"], None, NO_KVM),
     refused(&["vnc", "spice", "g", "rotate"], Some("what"), NO_GRAPHICS),
     refused(&["singlestep", "one-insn-per-tb"], None, "-d in_asm and a debugger in the guest are what there is"),

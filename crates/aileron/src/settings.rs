@@ -80,6 +80,10 @@ pub struct Settings {
     pub log_file: Option<PathBuf>,
     pub stats: bool,
     pub state_hash: bool,
+    /// A saved machine, to go on from.
+    pub loadvm: Option<PathBuf>,
+    /// A saved machine, to be looked at only.
+    pub migrate_check: Option<PathBuf>,
     /// What was accepted and comes to nothing.
     pub warnings: Vec<String>,
 }
@@ -143,6 +147,8 @@ impl Reader {
             log_file: None,
             stats: false,
             state_hash: false,
+            loadvm: None,
+            migrate_check: None,
             warnings: Vec::new(),
         };
         Reader {
@@ -241,6 +247,8 @@ impl Reader {
             Id::LogFile => self.settings.log_file = Some(value.into()),
             Id::Stats => self.settings.stats = true,
             Id::StateHash => self.settings.state_hash = true,
+            Id::Loadvm => self.settings.loadvm = Some(value.into()),
+            Id::MigrateCheck => self.settings.migrate_check = Some(value.into()),
             Id::Msg => {
                 for (key, value) in key_values(value) {
                     let on = values::switch(value.as_deref().unwrap_or("on"))?;

@@ -6,6 +6,7 @@ use crate::content::Content;
 use crate::error::MachineError;
 use crate::fdt::{Description, Tree, VioNode};
 use crate::firmware::Firmware;
+use crate::handle::{Handle, Target};
 use crate::layout::{Layout, Wanted, place};
 use crate::loader::{Endianness, Kernel, open_initrd};
 use crate::lockstep::{self, Follower};
@@ -13,10 +14,9 @@ use crate::mmu::{self, Mmu};
 use crate::negotiation::{Agreed, Platform};
 use crate::numa::Numa;
 use crate::outside::{Patient, Ram, Time};
-use crate::run::{BootRegisters, Panicked, Runner};
+use crate::run::{BootRegisters, Panicked, Runner, Turn};
 use crate::shared::{End, Ending, Shared, lock};
 use crate::topology::Topology;
-use crate::twin::Outside;
 use cpu::CpuModel;
 use devices::{Controller, InterruptMode, Interrupts, NVRAM_BYTES, Nvram, Rtc, SourceKind, VTY_REG_BASE, VioBus, Vty};
 use engine::{Engine, EngineStats};
@@ -27,6 +27,7 @@ use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use vcpu::Vcpu;
 use vcpu::threads::Core;
 use xxhash_rust::xxh3::Xxh3;
@@ -105,7 +106,7 @@ pub struct Config {
 
 /// A `pseries` machine.
 pub struct Machine {
-    config: Config,
+    pub(crate) config: Config,
     kernel: Kernel,
     initrd: Option<Content>,
     layout: Layout,
@@ -113,7 +114,7 @@ pub struct Machine {
     board: Arc<Description>,
     /// What a kernel that is entered directly would have agreed on.
     agreed: Agreed,
-    client: Option<Arc<ClientInterface>>,
+    pub(crate) client: Option<Arc<ClientInterface>>,
     tree: Vec<u8>,
     pub(crate) runner: Runner,
     engines_maker: Engines,
@@ -123,80 +124,13 @@ pub struct Machine {
     rtc: Arc<Rtc>,
     nvram: Arc<Nvram>,
     /// vCPUs as the last run left them.
-    engines: Vec<Engine>,
+    pub(crate) engines: Vec<(Engine, Turn)>,
+    /// The next run goes on from a saved machine, and not from power-on.
+    pub(crate) is_loaded: bool,
+    began: Option<SystemTime>,
+    pub(crate) cores: Vec<Arc<Core>>,
     /// Counters of the runs before the last reboot.
     earlier: EngineStats,
-}
-
-/// Ends a machine's run from any thread.
-#[derive(Debug, Clone)]
-pub struct Handle(Target);
-
-/// Whom a [`Handle`] tells.
-#[derive(Debug, Clone)]
-enum Target {
-    Machine(Arc<Shared>, Arc<timing::Clock>),
-    Lockstep(Arc<Outside>),
-}
-
-impl Handle {
-    /// The run ends with [`End::Quit`] as soon as every vCPU has come to a stop.
-    pub fn quit(&self, reason: impl Into<String>) {
-        match &self.0 {
-            Target::Machine(shared, _) => shared.end(Ending::End(End::Quit(reason.into()))),
-            Target::Lockstep(outside) => outside.quit(reason.into()),
-        }
-    }
-
-    /// System reset of every vCPU that is not stopped, as by a non-maskable interrupt of the machine.
-    pub fn system_reset(&self) {
-        match &self.0 {
-            Target::Machine(shared, _) => (0..shared.vcpu_count()).for_each(|index| shared.system_reset(index)),
-            Target::Lockstep(outside) => outside.system_reset(),
-        }
-    }
-
-    /// The machine and its clock, if it is not two in lockstep.
-    fn alone(&self) -> Option<(&Shared, &timing::Clock)> {
-        match &self.0 {
-            Target::Machine(shared, clock) => Some((shared, clock)),
-            Target::Lockstep(_) => None,
-        }
-    }
-
-    /// The machine starts again as after power-on. False: not in lockstep.
-    pub fn reset(&self) -> bool {
-        self.alone().map(|(shared, _)| shared.end(Ending::Reboot)).is_some()
-    }
-
-    /// vCPUs and the real clock stand still until [`Handle::resume`]. False: not in lockstep.
-    pub fn pause(&self) -> bool {
-        let pause = |(shared, clock): (&Shared, &timing::Clock)| {
-            shared.pause(if clock.is_virtual() { 1 } else { shared.vcpu_count() });
-            clock.pause();
-        };
-        self.alone().map(pause).is_some()
-    }
-
-    /// They go on. False: not in lockstep.
-    pub fn resume(&self) -> bool {
-        let resume = |(shared, clock): (&Shared, &timing::Clock)| {
-            clock.resume();
-            shared.resume();
-        };
-        self.alone().map(resume).is_some()
-    }
-
-    /// Whether vCPUs stand still.
-    pub fn is_paused(&self) -> bool {
-        self.alone().is_some_and(|(shared, _)| shared.is_paused())
-    }
-
-    /// What each vCPU does; nothing in lockstep.
-    pub fn run_states(&self) -> Vec<platform::RunState> {
-        let states = |(shared, _): (&Shared, _)| (0..shared.vcpu_count()).filter_map(|i| shared.run_state(i)).collect();
-        self.alone().map(states).unwrap_or_default()
-    }
 }
 
 impl Machine {
@@ -346,6 +280,9 @@ impl Machine {
             rtc,
             nvram,
             engines: Vec::new(),
+            is_loaded: false,
+            began: None,
+            cores: Vec::new(),
             earlier: EngineStats::default(),
         };
         machine.tree = machine.build_tree()?;
@@ -375,6 +312,12 @@ impl Machine {
     /// # Errors
     /// [`MachineError::VcpuPanicked`], [`MachineError::Differ`] in lockstep, and what else keeps a guest from booting again.
     pub fn run(&mut self) -> Result<End, MachineError> {
+        let end = self.run_to_the_end();
+        self.runner.shared.close();
+        end
+    }
+
+    fn run_to_the_end(&mut self) -> Result<End, MachineError> {
         let mut first = true;
         let end = loop {
             // Asked to end before the first instruction, or between two boots: so be it.
@@ -384,8 +327,11 @@ impl Machine {
             if !first {
                 self.reset()?;
             }
+            if !first || !self.is_loaded {
+                self.power_on()?;
+            }
             first = false;
-            self.power_on()?;
+            self.began = Some(SystemTime::now());
             self.run_once()?;
             match self.runner.shared.ending() {
                 Some(Ending::End(end)) => break end,
@@ -403,8 +349,15 @@ impl Machine {
     fn run_once(&mut self) -> Result<(), MachineError> {
         let mut engines = std::mem::take(&mut self.engines);
         let Some(mut follower) = self.follower.take() else {
-            self.engines = self.runner.run(engines).map_err(|Panicked(index)| MachineError::VcpuPanicked(index))?;
-            return Ok(());
+            loop {
+                engines = self.runner.run(engines).map_err(|Panicked(index)| MachineError::VcpuPanicked(index))?;
+                self.engines = engines;
+                self.stand();
+                if self.runner.shared.is_ending() {
+                    return Ok(());
+                }
+                engines = std::mem::take(&mut self.engines);
+            }
         };
         if let (Some(own), Some(others)) = (engines.pop(), follower.machine.engines.pop()) {
             let [own, others] = follower.run(self, [own, others])?;
@@ -413,6 +366,15 @@ impl Machine {
         }
         self.follower = Some(follower);
         Ok(())
+    }
+
+    /// No vCPU runs: does what somebody wants done meanwhile, and time stands still.
+    fn stand(&mut self) {
+        self.runner.clock.pause();
+        while let Some(order) = self.runner.shared.next_order() {
+            order(self);
+        }
+        self.runner.clock.resume();
     }
 
     /// Counters of the translator, if there is one; in lockstep it is the follower's.
@@ -433,8 +395,13 @@ impl Machine {
     /// Counters of all vCPUs, from the beginning.
     pub fn stats(&self) -> EngineStats {
         let mut sum = self.earlier;
-        self.engines.iter().for_each(|engine| sum.add(&engine.stats()));
+        self.engines.iter().for_each(|(engine, _)| sum.add(&engine.stats()));
         sum
+    }
+
+    /// When the first instruction of the last start or reboot was about to be executed.
+    pub fn began(&self) -> Option<SystemTime> {
+        self.began
     }
 
     /// The clock.
@@ -445,7 +412,7 @@ impl Machine {
     /// XXH3 of the whole state: registers of every vCPU, RAM that is not zero, hash table, devices, time.
     pub fn state_hash(&mut self) -> u64 {
         let mut hash = Xxh3::new();
-        for engine in &mut self.engines {
+        for (engine, _) in &mut self.engines {
             let vcpu = engine.vcpu();
             vcpu.state.for_each_word(|word| hash.update(&word.to_le_bytes()));
             hash.update(&vcpu.decrementer().to_le_bytes());
@@ -488,7 +455,7 @@ impl Machine {
 
     /// Everything as after power-on, with new random bytes for the guest.
     fn reset(&mut self) -> Result<(), MachineError> {
-        for engine in self.engines.drain(..) {
+        for (engine, _) in self.engines.drain(..) {
             self.earlier.add(&engine.stats());
         }
         self.engines_maker.reset();
@@ -519,37 +486,39 @@ impl Machine {
             memory.write(self.layout.rtas.start, &RTAS_STUB)?;
         }
 
-        let shared = &self.runner.shared;
-        let topology = self.config.topology;
-        let core_of = |vcpus: Range<usize>| {
-            let core = Arc::new(Core::new(vcpus.start, vcpus.len()));
-            vcpus.map(move |index| (index, core.clone()))
-        };
-        self.engines = topology
-            .each_core()
-            .flat_map(core_of)
-            .map(|(index, core)| {
-                // What was left for a vCPU of an earlier boot is not for this one.
-                let (_, number) = memory.hub().mailbox(index).take();
-                memory.hub().mailbox(index).mark_served(number);
-                let new = || {
-                    let (clock, observer) = (self.runner.clock.clone(), self.config.vcpu_observer.clone());
-                    Vcpu::new(index, self.config.model, memory.clone(), clock, observer)
-                };
-                let mut vcpu = shared.with_line(index, new);
-                vcpu.join_core(core);
-                vcpu.random = self.runner.entropy.next_u64();
-                vcpu.mmio = Some(self.runner.mmio.clone());
-                vcpu.firmware = Some(self.runner.firmware.clone());
-                self.engines_maker.engine(vcpu)
-            })
-            .collect();
+        self.engines = self.new_engines();
         let entry = self.config.kernel_address + self.kernel.entry_offset;
         let (r3, boot) = self.entered_with();
         *lock(&self.runner.boot) = Some(boot);
         // Nothing else has been asked of vCPU 0 yet, so this cannot fail.
-        let _ = shared.start(0, StartRequest { entry, r3, from: 0 });
+        let _ = self.runner.shared.start(0, StartRequest { entry, r3, from: 0 });
         self.follower.as_mut().map_or(Ok(()), |follower| follower.machine.power_on())
+    }
+
+    /// Engines of vCPUs as after power-on.
+    pub(crate) fn new_engines(&mut self) -> Vec<(Engine, Turn)> {
+        let core_of = |vcpus: Range<usize>| Arc::new(Core::new(vcpus.start, vcpus.len()));
+        self.cores = self.config.topology.each_core().map(core_of).collect();
+        let cores = self.config.topology.each_core().zip(&self.cores);
+        let places = cores.flat_map(|(vcpus, core)| vcpus.map(move |index| (index, core)));
+        places.map(|(index, core)| (self.new_engine(index, core.clone()), Turn::Stopped)).collect()
+    }
+
+    fn new_engine(&self, index: usize, core: Arc<Core>) -> Engine {
+        let memory = &self.runner.ram.0;
+        // What was left for a vCPU of an earlier boot is not for this one.
+        let (_, number) = memory.hub().mailbox(index).take();
+        memory.hub().mailbox(index).mark_served(number);
+        let new = || {
+            let (clock, observer) = (self.runner.clock.clone(), self.config.vcpu_observer.clone());
+            Vcpu::new(index, self.config.model, memory.clone(), clock, observer)
+        };
+        let mut vcpu = self.runner.shared.with_line(index, new);
+        vcpu.join_core(core);
+        vcpu.random = self.runner.entropy.next_u64();
+        vcpu.mmio = Some(self.runner.mmio.clone());
+        vcpu.firmware = Some(self.runner.firmware.clone());
+        self.engines_maker.engine(vcpu)
     }
 }
 
@@ -584,7 +553,7 @@ fn wanted_controller(config: &Config) -> Controller {
     if has_xive(config) && !config.append.contains("xive=off") { Controller::Xive } else { Controller::Xics }
 }
 
-fn check(config: &Config) -> Result<(), MachineError> {
+pub(crate) fn check(config: &Config) -> Result<(), MachineError> {
     if config.interrupt_mode == InterruptMode::Xive && !has_xive(config) {
         return Err(MachineError::NoXive);
     }
@@ -592,13 +561,18 @@ fn check(config: &Config) -> Result<(), MachineError> {
     if config.consoles.len() > CONSOLES_MAX {
         return Err(MachineError::Consoles(config.consoles.len()));
     }
-    check_host(&config.accelerator.host, &config.capabilities, mmu::wanted(config)?, mmu::possible(config))?;
+    check_capabilities(config, &config.capabilities)?;
     if let Some(host_bytes) = host_memory_bytes()
         && config.ram_bytes / RAM_OVERCOMMIT > host_bytes
     {
         return Err(MachineError::AbsurdRam { ram_bytes: config.ram_bytes, host_bytes });
     }
     Ok(())
+}
+
+/// Whether the machine's host has what these capabilities ask for.
+pub(crate) fn check_capabilities(config: &Config, capabilities: &Capabilities) -> Result<(), MachineError> {
+    Ok(check_host(&config.accelerator.host, capabilities, mmu::wanted(config)?, mmu::possible(config))?)
 }
 
 /// Memory and swap of the host, in bytes (proc(5), `/proc/meminfo`).

@@ -6,6 +6,7 @@ use crate::fdt::TreeError;
 use crate::layout::LayoutError;
 use crate::loader::LoadError;
 use crate::numa::NumaError;
+use crate::saved::SavedError;
 use crate::topology::TopologyError;
 use devices::InterruptError;
 use hypervisor::TableError;
@@ -42,6 +43,9 @@ pub enum MachineError {
     /// Guest RAM.
     #[error(transparent)]
     Ram(#[from] RamError),
+    /// A saved partition.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
     /// The translator.
     #[error(transparent)]
     Translator(#[from] jit::store::TranslatorError),

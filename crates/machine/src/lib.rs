@@ -16,6 +16,7 @@ mod fdt_writer;
 mod firmware;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod handle;
 pub mod layout;
 pub mod loader;
 mod lockstep;
@@ -25,15 +26,17 @@ pub mod numa;
 mod outside;
 mod pa_features;
 mod run;
+pub mod saved;
 mod shared;
 pub mod topology;
 mod twin;
 
 pub use accelerator::{Accelerator, AcceleratorKind, CODE_CACHE_BYTES, CodeCache};
-pub use board::{CONSOLES_MAX, Config, Handle, Machine, VCPUS_MAX};
+pub use board::{CONSOLES_MAX, Config, Machine, VCPUS_MAX};
 pub use content::{Content, Origin};
 pub use difference::{Difference, Pair, Piece};
 pub use error::MachineError;
+pub use handle::Handle;
 pub use mmu::Mmu;
 pub use outside::HostEntropy;
 pub use shared::{End, Shared};

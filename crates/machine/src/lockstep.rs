@@ -93,33 +93,33 @@ impl Machine {
 struct Side<'a> {
     machine: &'a Machine,
     runner: &'a Runner,
-    engine: Engine,
-    turn: Turn,
+    engine: (Engine, Turn),
 }
 
 impl<'a> Side<'a> {
-    fn new(machine: &'a Machine, engine: Engine) -> Side<'a> {
-        Side { machine, runner: &machine.runner, engine, turn: Turn::Stopped }
+    fn new(machine: &'a Machine, engine: (Engine, Turn)) -> Side<'a> {
+        Side { machine, runner: &machine.runner, engine }
     }
 
     fn make_runnable(&mut self) -> bool {
-        matches!(self.turn, Turn::Running) || self.runner.make_runnable(&mut self.engine, &mut self.turn)
+        let (engine, turn) = &mut self.engine;
+        matches!(turn, Turn::Running) || self.runner.make_runnable(engine, turn)
     }
 
     fn skip_to_deadline(&mut self) -> bool {
-        self.runner.skip_to_deadline(std::slice::from_mut(&mut self.engine), std::slice::from_ref(&self.turn))
+        self.runner.skip_to_deadline([&mut self.engine])
     }
 
     fn act(&mut self, exit: EngineExit) {
-        if let Some(turn) = self.runner.act(&mut self.engine, exit) {
-            self.turn = turn;
+        if let Some(turn) = self.runner.act(&mut self.engine.0, exit) {
+            self.engine.1 = turn;
         }
     }
 
     /// Registers that are not in the state, and time.
     fn others(&mut self) -> [(&'static str, u64); 7] {
         let ns = self.runner.clock.ns();
-        let vcpu = self.engine.vcpu();
+        let vcpu = self.engine.0.vcpu();
         // What is reserved does not matter when nothing is.
         let reservation = if vcpu.reservation.held { vcpu.reservation } else { Default::default() };
         // Mail and the decrementer's level are the vCPU's own business.
@@ -148,7 +148,11 @@ impl Follower {
     ///
     /// # Errors
     /// The first difference.
-    pub fn run(&mut self, leader: &Machine, engines: [Engine; 2]) -> Result<[Engine; 2], Box<Difference>> {
+    pub fn run(
+        &mut self,
+        leader: &Machine,
+        engines: [(Engine, Turn); 2],
+    ) -> Result<[(Engine, Turn); 2], Box<Difference>> {
         let Follower { machine, outside, disturbance, lines, random, ram_every } = self;
         let [a, b] = engines;
         let (leader, follower) = (Side::new(leader, a), Side::new(machine, b));
@@ -172,21 +176,21 @@ impl Follower {
             if empty > EMPTY_PIECES_MAX {
                 return Err(both.difference("the follower comes back and has executed nothing", Vec::new()));
             }
-            if let Some(due) = disturbance.take_if(|due| due.count <= both.follower.engine.retired()) {
-                (due.change)(both.follower.engine.vcpu());
+            if let Some(due) = disturbance.take_if(|due| due.count <= both.follower.engine.0.retired()) {
+                (due.change)(both.follower.engine.0.vcpu());
             }
             both.compare("registers differ")?;
             if let EngineExit::Hypercall | EngineExit::Stopped = exit {
-                let number = both.leader.engine.vcpu().state.gpr[3];
+                let number = both.leader.engine.0.vcpu().state.gpr[3];
                 both.leader.act(exit);
                 both.follower.act(exit);
                 both.compare(&format!("what hypercall {number:#x} left in registers differs"))?;
-                both.same("what the vCPU does after a hypercall", |side| side.turn)?;
+                both.same("what the vCPU does after a hypercall", |side| side.engine.1)?;
                 both.compare_outputs(lines, random)?;
             }
-            if both.leader.engine.retired() >= next_ram {
+            if both.leader.engine.0.retired() >= next_ram {
                 both.compare_all(next_ram - *ram_every)?;
-                next_ram = both.leader.engine.retired().saturating_add(*ram_every);
+                next_ram = both.leader.engine.0.retired().saturating_add(*ram_every);
             }
         }
         both.compare("registers differ")?;
@@ -214,22 +218,22 @@ impl<'a> Lockstep<'a> {
 
     /// Lets the follower run up to where it comes back, at most to the count `until`, and the leader just as far.
     fn run_piece(&mut self, until: u64) -> Result<EngineExit, Box<Difference>> {
-        let begin = self.follower.engine.retired();
-        let state = &self.leader.engine.vcpu().state;
+        let begin = self.follower.engine.0.retired();
+        let state = &self.leader.engine.0.vcpu().state;
         self.piece = Piece { begin, address: state.nia, msr: state.msr, instructions: 0 };
         let most = if until > begin { PIECE_INSTRUCTIONS.min(until - begin) } else { PIECE_INSTRUCTIONS };
-        let exit = self.follower.engine.run(most);
-        let retired = self.follower.engine.retired() - begin;
+        let exit = self.follower.engine.0.run(most);
+        let retired = self.follower.engine.0.retired() - begin;
         self.piece.instructions = retired;
         if retired == 0 && exit == EngineExit::Budget {
             return Ok(exit);
         }
         // What stops the vCPU before its next instruction shows only if there is one to be executed.
-        let leader = self.leader.engine.run(retired.max(1));
-        let same_count = self.leader.engine.retired() == self.follower.engine.retired();
+        let leader = self.leader.engine.0.run(retired.max(1));
+        let same_count = self.leader.engine.0.retired() == self.follower.engine.0.retired();
         let comes_back = |exit| matches!(exit, EngineExit::Hypercall | EngineExit::Stopped).then_some(exit);
         if !same_count || comes_back(leader) != comes_back(exit) {
-            let count = |side: &Side<'_>| side.engine.retired().to_string();
+            let count = |side: &Side<'_>| side.engine.0.retired().to_string();
             let pairs = vec![
                 Pair::new("count", count(&self.leader), count(&self.follower)),
                 Pair::new("exit", format!("{leader:?}"), format!("{exit:?}")),
@@ -256,10 +260,10 @@ impl<'a> Lockstep<'a> {
     /// Registers and time.
     fn compare(&mut self, what: &str) -> Result<(), Box<Difference>> {
         for side in [&mut self.leader, &mut self.follower] {
-            side.engine.vcpu().settle_cr();
+            side.engine.0.vcpu().settle_cr();
         }
         let others = (self.leader.others(), self.follower.others());
-        if self.leader.engine.vcpu().state == self.follower.engine.vcpu().state && others.0 == others.1 {
+        if self.leader.engine.0.vcpu().state == self.follower.engine.0.vcpu().state && others.0 == others.1 {
             return Ok(());
         }
         Err(self.difference(what, Vec::new()))
@@ -313,7 +317,7 @@ impl<'a> Lockstep<'a> {
     /// What is to be said: `pairs`, and all registers that differ.
     fn difference(&mut self, what: &str, mut pairs: Vec<Pair>) -> Box<Difference> {
         let others = self.leader.others().into_iter().zip(self.follower.others());
-        let (leader, follower) = (self.leader.engine.vcpu(), self.follower.engine.vcpu());
+        let (leader, follower) = (self.leader.engine.0.vcpu(), self.follower.engine.0.vcpu());
         leader.settle_cr();
         follower.settle_cr();
         pairs.extend(registers(&leader.state, &follower.state));
@@ -321,15 +325,15 @@ impl<'a> Lockstep<'a> {
         pairs.extend(others.filter(|(a, b)| a != b).map(other));
         let address = leader.state.nia;
         // What was interpreted before a region is the same in both.
-        let region = last_region(&mut self.follower.engine);
+        let region = last_region(&mut self.follower.engine.0);
         let code_from = region.as_ref().map_or(self.piece.address, |region| region.address);
         Box::new(Difference {
             what: what.into(),
-            count: self.follower.engine.retired(),
+            count: self.follower.engine.0.retired(),
             address,
             piece: self.piece,
             pairs,
-            guest_code: guest_code(self.leader.engine.vcpu(), &Piece { address: code_from, ..self.piece }),
+            guest_code: guest_code(self.leader.engine.0.vcpu(), &Piece { address: code_from, ..self.piece }),
             host_code: region.map(|LastRegion { host_code, .. }| host_code),
         })
     }

@@ -4,6 +4,7 @@
 //! levels of domains, FORM2 has one domain a node and a table of distances. [`crate::negotiation`] chooses.
 
 use crate::topology::Topology;
+use std::fmt;
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
@@ -151,6 +152,18 @@ pub struct Numa {
     /// By from and to.
     distances: Vec<Vec<u8>>,
     threads: usize,
+}
+
+impl fmt::Display for Numa {
+    /// Memory in MiB and cores of each node, and distances where there is more than one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Numa { ram, cores, distances, threads: _ } = self;
+        for (node, bytes) in ram.iter().enumerate() {
+            let here: Vec<_> = cores.iter().enumerate().filter(|(_, of)| **of == node).map(|(core, _)| core).collect();
+            write!(f, "{}node {node} {}M cores {here:?}", if node == 0 { "" } else { ", " }, bytes >> 20)?;
+        }
+        if ram.len() > 1 { write!(f, ", distances {distances:?}") } else { Ok(()) }
+    }
 }
 
 /// How the guest is told ([`crate::negotiation::Agreed::affinity`]).

@@ -13,6 +13,7 @@ use engine::{Engine, EngineExit};
 use hypervisor::{DispatchInfo, Hypervisor};
 use memory::mail::pending;
 use platform::{Entropy, HcallContext, Mmio, Partition as _, RunState, StartRequest};
+use snapshot::{FieldError, Io};
 use std::sync::{Arc, Mutex};
 use vcpu::Vcpu;
 
@@ -27,7 +28,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub(crate) struct Panicked(pub usize);
 
 /// What vCPU 0 finds at the first instruction, beside what every vCPU that is started finds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct BootRegisters {
     /// End of the stack, if it is given one.
     pub r1: u64,
@@ -62,6 +63,13 @@ pub(crate) struct Sleep {
     since: u64,
 }
 
+impl Sleep {
+    /// The sleep of a vCPU as its MSR stands.
+    fn of(vcpu: &Vcpu, since: u64) -> Sleep {
+        Sleep { wanted: vcpu.pending_mask & !pending::MAIL | pending::PROD | pending::STOP, since }
+    }
+}
+
 /// Marks a vCPU's thread as ended however it ends: nobody may wait for its mail any more, and after a panic the others
 /// must not run on for ever.
 struct Leaving<'a> {
@@ -79,8 +87,9 @@ impl Drop for Leaving<'_> {
 }
 
 impl Runner {
-    /// Runs all vCPUs until [`Shared::ending`] says why not to, and gives them back in their order.
-    pub fn run(&self, mut engines: Vec<Engine>) -> Result<Vec<Engine>, Panicked> {
+    /// Runs all vCPUs from where they stand until [`Shared::ending`] says why not to, or somebody wants a pause, and gives
+    /// them back in their order. They are quiet then, and execute nothing.
+    pub fn run(&self, mut engines: Vec<(Engine, Turn)>) -> Result<Vec<(Engine, Turn)>, Panicked> {
         if self.clock.is_virtual() {
             self.run_in_turns(&mut engines);
             return Ok(engines);
@@ -92,11 +101,11 @@ impl Runner {
                 self.shared.end(Ending::End(End::Quit(reason)));
             }
             let mut threads = Vec::new();
-            for (index, mut engine) in engines.into_iter().enumerate() {
+            for (index, (mut engine, mut turn)) in engines.into_iter().enumerate() {
                 let builder = std::thread::Builder::new().name(format!("vcpu{index}")).stack_size(STACK_BYTES);
                 let work = move || {
-                    self.run_thread(index, &mut engine);
-                    engine
+                    self.run_thread(index, &mut engine, &mut turn);
+                    (engine, turn)
                 };
                 match builder.spawn_scoped(scope, work) {
                     Ok(thread) => threads.push(thread),
@@ -119,36 +128,37 @@ impl Runner {
         self.hypervisor.watch(&|| self.clock.ticks(), &wait_for, &*self.shared);
     }
 
-    /// The life of a vCPU's thread.
-    fn run_thread(&self, index: usize, engine: &mut Engine) {
+    /// The life of a vCPU's thread, from one pause to the next.
+    fn run_thread(&self, index: usize, engine: &mut Engine, turn: &mut Turn) {
         let _leaving = Leaving { shared: &self.shared, index };
         let mailbox = self.shared.memory.hub().mailbox(index);
-        let mut running = false;
+        if *turn == Turn::Running {
+            self.resume(engine.vcpu());
+        }
         loop {
-            if self.shared.is_ending() {
+            if self.shared.is_ending() || self.shared.is_called() {
                 return;
             }
-            if self.shared.is_paused() {
-                mailbox.set_quiet(true);
-                self.shared.rest();
-                if running {
-                    self.resume(engine.vcpu());
+            match turn {
+                Turn::Running | Turn::Conferred(_) => {}
+                Turn::Asleep(sleep) => {
+                    if self.sleep(engine.vcpu(), sleep) {
+                        *turn = Turn::Running;
+                    }
+                    continue;
                 }
-                continue;
-            }
-            if !running {
-                match self.take_start(index) {
+                Turn::Stopped => match self.take_start(index) {
                     Some(request) => {
                         mailbox.set_quiet(false);
                         self.enter(engine.vcpu(), &request);
-                        running = true;
+                        *turn = Turn::Running;
                     }
                     None => {
                         mailbox.sleep(pending::PROD | pending::STOP, None);
                         self.clear_stop(index);
                         continue;
                     }
-                }
+                },
             }
             match engine.run(RUN_INSTRUCTIONS) {
                 EngineExit::Budget => {}
@@ -163,37 +173,44 @@ impl Runner {
                         self.resume(engine.vcpu());
                         self.schedule(engine.vcpu());
                     }
-                    After::Sleep(state) => self.sleep(engine.vcpu(), state),
+                    After::Sleep(state) => {
+                        if let Some(sleep) = self.begin_sleep(engine.vcpu(), state) {
+                            *turn = Turn::Asleep(sleep);
+                        }
+                    }
                     After::Stop => {
                         self.stop(engine.vcpu());
-                        running = false;
+                        *turn = Turn::Stopped;
                     }
                 },
             }
         }
     }
 
-    /// Sleeps the host's thread until something wakes the vCPU.
-    fn sleep(&self, vcpu: &mut Vcpu, state: RunState) {
-        let Some(sleep) = self.begin_sleep(vcpu, state) else { return };
+    /// Sleeps the host's thread until something wakes the vCPU, or all are to pause. Whether it is awake.
+    fn sleep(&self, vcpu: &mut Vcpu, sleep: &Sleep) -> bool {
         let mailbox = self.shared.memory.hub().mailbox(vcpu.index);
         mailbox.set_quiet(true);
-        while !self.is_over(vcpu, &sleep) {
+        while !self.is_over(vcpu, sleep) {
             let timeout = (sleep.wanted & pending::DECREMENTER != 0).then(|| vcpu.time_to_decrementer());
             mailbox.sleep(sleep.wanted, timeout);
         }
+        if self.shared.is_called() {
+            return false;
+        }
         self.resume(vcpu);
-        self.end_sleep(vcpu, &sleep);
+        self.end_sleep(vcpu, sleep);
+        true
     }
 
-    /// All vCPUs in turns, by their index, until the end.
-    fn run_in_turns(&self, engines: &mut [Engine]) {
-        let mut turns: Vec<Turn> = engines.iter().map(|_| Turn::Stopped).collect();
+    /// All vCPUs in turns, by their index, until the end. A pause is between two rounds: a run that goes on from there is
+    /// the run that would have been.
+    fn run_in_turns(&self, engines: &mut [(Engine, Turn)]) {
         while !self.shared.is_ending() {
             let seen = self.shared.activity();
-            if self.shared.is_paused() {
-                self.shared.rest();
-                continue;
+            self.shared.order_due(self.clock.ns());
+            if self.shared.is_called() {
+                return;
             }
             let mut idle = true;
             for first in 0..engines.len() {
@@ -204,7 +221,7 @@ impl Runner {
                     if self.shared.is_ending() {
                         return;
                     }
-                    let (engine, turn) = (&mut engines[index], &mut turns[index]);
+                    let (engine, turn) = &mut engines[index];
                     if self.make_runnable(engine, turn) {
                         idle = false;
                         self.schedule(engine.vcpu());
@@ -213,7 +230,7 @@ impl Runner {
                     }
                 }
             }
-            if idle && !self.skip_to_deadline(engines, &turns) {
+            if idle && !self.skip_to_deadline(engines.iter_mut()) {
                 self.shared.wait_for_activity(seen);
             }
         }
@@ -309,13 +326,13 @@ impl Runner {
 
     /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU, or to the first watchdog that expires.
     /// False when there is none.
-    pub fn skip_to_deadline(&self, engines: &mut [Engine], turns: &[Turn]) -> bool {
-        let deadline = |(engine, turn): (&mut Engine, &Turn)| match turn {
+    pub fn skip_to_deadline<'a>(&self, engines: impl IntoIterator<Item = &'a mut (Engine, Turn)>) -> bool {
+        let deadline = |(engine, turn): &mut (Engine, Turn)| match turn {
             Turn::Asleep(sleep) if sleep.wanted & pending::DECREMENTER != 0 => engine.vcpu().ticks_to_decrementer(),
             _ => None,
         };
         let watchdog = self.hypervisor.watchdog_deadline().map(|at| at.saturating_sub(self.clock.ticks()));
-        let decrementer = engines.iter_mut().zip(turns).filter_map(deadline).min();
+        let decrementer = engines.into_iter().filter_map(deadline).min();
         let Some(ticks) = decrementer.into_iter().chain(watchdog).min() else { return false };
         self.clock.advance_ns(timing::ns_until(self.clock.ns(), ticks).max(1));
         true
@@ -385,8 +402,7 @@ impl Runner {
         drop(state);
         vcpu.end_work();
         self.hypervisor.on_cede(vcpu.index, &self.ram);
-        let wanted = vcpu.pending_mask & !pending::MAIL | pending::PROD | pending::STOP;
-        Some(Sleep { wanted, since: self.clock.ticks() })
+        Some(Sleep::of(vcpu, self.clock.ticks()))
     }
 
     /// Whether what the vCPU waits for is there.
@@ -459,4 +475,40 @@ pub(crate) enum Turn {
     Running,
     /// The same, and it gave the rest of its turn to this vCPU.
     Conferred(usize),
+}
+
+impl Turn {
+    /// Saves or loads where `vcpu`, which is saved or loaded already, stands.
+    ///
+    /// # Errors
+    /// No such state.
+    pub fn fields(&mut self, vcpu: &Vcpu, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let (mut state, mut since) = match self {
+            Turn::Stopped => (0u8, 0),
+            Turn::Asleep(Sleep { wanted: _, since }) => (1, *since),
+            // Between two rounds, whoever was given a turn has had it.
+            Turn::Running | Turn::Conferred(_) => (2, 0),
+        };
+        io.u8("what the vCPU does", &mut state)?;
+        io.u64("the beginning of its sleep", &mut since)?;
+        io.require("what the vCPU does", state, state <= 2, "0, 1 or 2")?;
+        *self = match state {
+            0 => Turn::Stopped,
+            1 => Turn::Asleep(Sleep::of(vcpu, since)),
+            _ => Turn::Running,
+        };
+        Ok(())
+    }
+}
+
+impl BootRegisters {
+    /// Saves or loads all of them.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn fields(&mut self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let BootRegisters { r1, r4, r5, little_endian } = self;
+        [("r1", r1), ("r4", r4), ("r5", r5)].into_iter().try_for_each(|(name, value)| io.u64(name, value))?;
+        io.bool("byte order", little_endian)
+    }
 }

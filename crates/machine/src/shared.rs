@@ -3,11 +3,15 @@
 //! Nothing here is held while guest code runs. Each vCPU has a *slot*; what is asked of it (start, prod, system reset)
 //! is left there under the slot's lock, and its mailbox wakes it.
 
+use crate::board::Machine;
 use crate::topology::Topology;
 use cpu::CpuModel;
 use memory::Memory;
 use memory::mail::pending;
 use platform::{ExternalInterruptLines, Partition, ProcessTable, RunState, Shutdown, StartError, StartRequest};
+use snapshot::{FieldError, Io, Section, SectionId};
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,17 +86,34 @@ pub struct Shared {
     topology: Topology,
     rest: Mutex<Rest>,
     rest_changed: Condvar,
-    /// [`Rest::wanted`], looked at by vCPUs that were called out.
-    is_paused: AtomicBool,
+    /// Whether the machine wants its vCPUs back, for a rest or an order: looked at by vCPUs that were called out.
+    is_called: AtomicBool,
     ignore_guest_panic: bool,
 }
 
+/// What is to be done while no vCPU executes anything, by the machine's own thread.
+pub(crate) type Order = Box<dyn FnOnce(&mut Machine) + Send>;
+
 /// vCPUs that stand still for somebody outside.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Rest {
     wanted: bool,
-    /// Threads of vCPUs that do.
-    threads: usize,
+    /// They do.
+    stands: bool,
+    /// What is to be done then, wanted or not.
+    orders: VecDeque<Order>,
+    /// Under the virtual clock: orders for a time in nanoseconds.
+    due: Vec<(u64, Order)>,
+    /// There will be no further run: nobody would take an order.
+    closed: bool,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rest { wanted, stands, orders, due, closed } = self;
+        let counts = (orders.len(), due.len());
+        write!(f, "wanted: {wanted}, stands: {stands}, orders: {counts:?}, closed: {closed}")
+    }
 }
 
 /// How long [`Shared::pause`] waits for threads that execute something long.
@@ -133,7 +154,7 @@ impl Shared {
             topology,
             rest: Mutex::default(),
             rest_changed: Condvar::new(),
-            is_paused: AtomicBool::new(false),
+            is_called: AtomicBool::new(false),
             ignore_guest_panic,
         }
     }
@@ -176,38 +197,108 @@ impl Shared {
         self.note_activity();
     }
 
-    /// The threads of all vCPUs, `threads` of them, are to rest until [`Shared::resume`]. Returns when they do.
-    pub(crate) fn pause(&self, threads: usize) {
-        lock(&self.rest).wanted = true;
-        self.is_paused.store(true, SeqCst);
-        for index in 0..self.slots.len() {
-            self.memory.hub().mailbox(index).raise(pending::STOP);
+    /// Calls all vCPUs out of their engines. Under the virtual clock nobody is called out of a turn: they come back behind a
+    /// round, so that a run with a rest is the run without.
+    fn call(&self, is_virtual: bool) {
+        self.is_called.store(true, SeqCst);
+        self.rest_changed.notify_all();
+        if !is_virtual {
+            (0..self.slots.len()).for_each(|index| self.memory.hub().mailbox(index).raise(pending::STOP));
         }
         self.note_activity();
-        let busy = |rest: &mut Rest| rest.wanted && rest.threads < threads && !self.is_ending();
+    }
+
+    /// All vCPUs are to rest until [`Shared::resume`].
+    pub(crate) fn call_rest(&self, is_virtual: bool) {
+        lock(&self.rest).wanted = true;
+        self.call(is_virtual);
+    }
+
+    /// Waits until they do, or have been busy with something long for a while.
+    pub(crate) fn wait_for_rest(&self) {
+        let busy = |rest: &mut Rest| rest.wanted && !rest.stands && !rest.closed && !self.is_ending();
         drop(self.rest_changed.wait_timeout_while(lock(&self.rest), PAUSE_WAIT, busy));
     }
 
     /// They go on.
     pub(crate) fn resume(&self) {
-        self.is_paused.store(false, SeqCst);
         lock(&self.rest).wanted = false;
         self.rest_changed.notify_all();
     }
 
-    /// Whether [`Shared::rest`] waits.
+    /// Whether all vCPUs are to rest.
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_paused.load(SeqCst)
+        lock(&self.rest).wanted
     }
 
-    /// The thread of a vCPU, quiet, rests while that is wanted and the run does not end.
-    pub(crate) fn rest(&self) {
+    /// Whether vCPUs are to come out of their engines, and out of [`Runner::run`](crate::run::Runner::run).
+    pub(crate) fn is_called(&self) -> bool {
+        self.is_called.load(SeqCst)
+    }
+
+    /// The machine is to do this as soon as no vCPU executes anything. It is dropped if there will be no such time.
+    pub(crate) fn order(&self, order: Order, is_virtual: bool) {
         let mut rest = lock(&self.rest);
-        rest.threads += 1;
+        if !rest.closed {
+            rest.orders.push_back(order);
+            drop(rest);
+            self.call(is_virtual);
+        }
+    }
+
+    /// As [`Shared::order`], under the virtual clock, behind the first round that ends at `ns` or later.
+    pub(crate) fn order_at(&self, ns: u64, order: Order) {
+        lock(&self.rest).due.push((ns, order));
+    }
+
+    /// Gives the orders whose time has come.
+    pub(crate) fn order_due(&self, now_ns: u64) {
+        let mut rest = lock(&self.rest);
+        while let Some(place) = rest.due.iter().position(|(ns, _)| *ns <= now_ns) {
+            let (_, order) = rest.due.remove(place);
+            rest.orders.push_back(order);
+            self.is_called.store(true, SeqCst);
+        }
+    }
+
+    /// No vCPU runs: waits for the next order. `None`: the vCPUs go on, or the run ends.
+    pub(crate) fn next_order(&self) -> Option<Order> {
+        let mut rest = lock(&self.rest);
+        rest.stands = true;
         self.rest_changed.notify_all();
-        let wanted = |rest: &mut Rest| rest.wanted && !self.is_ending();
-        rest = self.rest_changed.wait_while(rest, wanted).unwrap_or_else(PoisonError::into_inner);
-        rest.threads -= 1;
+        loop {
+            if self.is_ending() || rest.orders.is_empty() && !rest.wanted {
+                break;
+            }
+            if let Some(order) = rest.orders.pop_front() {
+                return Some(order);
+            }
+            rest = self.rest_changed.wait(rest).unwrap_or_else(PoisonError::into_inner);
+        }
+        rest.stands = false;
+        // What is still wanted when a run ends is wanted of the next one.
+        self.is_called.store(rest.wanted || !rest.orders.is_empty(), SeqCst);
+        for (index, slot) in self.slots.iter().enumerate() {
+            let state = lock(&slot.state);
+            if !state.system_reset && !self.is_ending() {
+                self.memory.hub().mailbox(index).lower(pending::STOP);
+            }
+        }
+        // An end that came meanwhile has raised its bits behind these.
+        if self.is_ending() {
+            (0..self.slots.len()).for_each(|index| self.memory.hub().mailbox(index).raise(pending::STOP));
+        }
+        None
+    }
+
+    /// There will be no further run. Orders that nobody took are dropped.
+    pub(crate) fn close(&self) {
+        let mut rest = lock(&self.rest);
+        rest.closed = true;
+        let left = (std::mem::take(&mut rest.orders), std::mem::take(&mut rest.due));
+        drop(rest);
+        drop(left);
+        self.rest_changed.notify_all();
     }
 
     /// Why the run is to end.
@@ -363,5 +454,86 @@ impl Partition for Shared {
 
     fn max_vcpus(&self) -> usize {
         self.topology.max_vcpus
+    }
+}
+
+/// Section of [`Shared`].
+pub(crate) const PARTITION: SectionId = SectionId::new("partition");
+
+/// How all vCPUs translate: the beginning of its section, which can be read alone.
+#[derive(Debug, Default)]
+pub(crate) struct TranslationOfAll {
+    pub table: ProcessTable,
+    /// LPCR of vCPUs that start.
+    pub lpcr: u64,
+}
+
+impl TranslationOfAll {
+    /// Saves or loads it.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn fields(&mut self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        let TranslationOfAll { table: ProcessTable { radix, base_ra, size_shift, registered }, lpcr } = self;
+        io.bool("whether trees are radix trees", radix)?;
+        io.u64("the place of the process table", base_ra)?;
+        io.u8("the size of the process table", size_shift)?;
+        io.bool("whether there is a process table", registered)?;
+        io.u64("LPCR of vCPUs that start", lpcr)
+    }
+}
+
+impl Section for Shared {
+    fn id(&self) -> SectionId {
+        PARTITION
+    }
+
+    fn fields(&self, io: &mut Io<'_>) -> Result<(), FieldError> {
+        const STATES: [RunState; 4] = [RunState::Stopped, RunState::Running, RunState::Ceded, RunState::Joined];
+        let Shared {
+            memory,
+            slots,
+            process_table,
+            lpcr,
+            // Of the machine, or of this run of it.
+            lpcr_reset: _,
+            changing_all: _,
+            ending: _,
+            is_ending: _,
+            activity: _,
+            active: _,
+            topology: _,
+            rest: _,
+            rest_changed: _,
+            is_called: _,
+            ignore_guest_panic: _,
+        } = self;
+        let mut translation = TranslationOfAll { table: *lock(process_table), lpcr: lpcr.load(SeqCst) };
+        translation.fields(io)?;
+        *lock(process_table) = translation.table;
+        lpcr.store(translation.lpcr, SeqCst);
+        io.fixed("the number of vCPUs", slots.len() as u64)?;
+        // The level of a line is the interrupt controller's.
+        for (index, Slot { state, line: _ }) in slots.iter().enumerate() {
+            let mut state = lock(state);
+            let SlotState { run, start, prodded, system_reset } = &mut *state;
+            io.one_of("the state of a vCPU", run, &STATES)?;
+            let mut request = start.map(|StartRequest { entry, r3, from }| (entry, r3, from));
+            io.option("a start", &mut request, |io, (entry, r3, from)| {
+                io.u64("the entry of a start", entry)?;
+                io.u64("r3 of a start", r3)?;
+                io.index("who starts", from, slots.len())
+            })?;
+            *start = request.map(|(entry, r3, from)| StartRequest { entry, r3, from });
+            io.bool("a prod", prodded)?;
+            io.bool("a system reset", system_reset)?;
+            if io.is_load() {
+                let bits = [(start.is_some() || *prodded, pending::PROD), (*system_reset, pending::STOP)];
+                let bits = bits.into_iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
+                memory.hub().mailbox(index).lower(pending::PROD | pending::STOP);
+                memory.hub().mailbox(index).raise(bits);
+            }
+        }
+        Ok(())
     }
 }

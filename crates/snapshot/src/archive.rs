@@ -318,14 +318,44 @@ impl<'a> Unpacker<'a> {
         self.sections.iter().map(|raw| (raw.named(), raw.instance, raw.version, raw.fields.len()))
     }
 
-    fn take(&mut self, id: SectionId, instance: u32) -> Result<Io<'a>, SnapshotError> {
-        let wanted = |raw: &&mut Raw<'a>| raw.name == id.name.as_bytes() && raw.instance == instance && !raw.taken;
+    /// Reads the beginning of a section, which is read whole later.
+    ///
+    /// # Errors
+    /// What keeps it from being read.
+    pub fn peek(
+        &self,
+        id: SectionId,
+        instance: u32,
+        fields: impl FnOnce(&mut Io<'_>) -> Result<(), FieldError>,
+    ) -> Result<(), SnapshotError> {
+        let raw = &self.sections[self.find(id, instance)?];
+        fields(&mut Io::load(raw.version, raw.fields)).map_err(|source| SnapshotError::Field {
+            name: id.name,
+            instance,
+            source,
+        })
+    }
+
+    /// Instances of the section.
+    pub fn instances(&self, id: SectionId) -> impl Iterator<Item = u32> + '_ {
+        self.sections.iter().filter(move |raw| raw.name == id.name.as_bytes()).map(|raw| raw.instance)
+    }
+
+    fn find(&self, id: SectionId, instance: u32) -> Result<usize, SnapshotError> {
+        let wanted = |raw: &Raw<'a>| raw.name == id.name.as_bytes() && raw.instance == instance && !raw.taken;
         let name = id.name;
-        let raw = self.sections.iter_mut().find(wanted).ok_or(SnapshotError::Missing { name, instance })?;
-        if !(id.oldest..=id.version).contains(&raw.version) {
+        let place = self.sections.iter().position(wanted).ok_or(SnapshotError::Missing { name, instance })?;
+        let found = self.sections[place].version;
+        if !(id.oldest..=id.version).contains(&found) {
             let (oldest, newest) = (id.oldest, id.version);
-            return Err(SnapshotError::Version { name, instance, found: raw.version, oldest, newest });
+            return Err(SnapshotError::Version { name, instance, found, oldest, newest });
         }
+        Ok(place)
+    }
+
+    fn take(&mut self, id: SectionId, instance: u32) -> Result<Io<'a>, SnapshotError> {
+        let place = self.find(id, instance)?;
+        let raw = &mut self.sections[place];
         raw.taken = true;
         Ok(Io::load(raw.version, raw.fields))
     }

@@ -208,17 +208,23 @@ impl Capabilities {
     /// # Errors
     /// [`CapError::CannotTakeOver`] names the first capability that the guest may rely on and that is not here.
     pub fn check_incoming(&self, incoming: &Capabilities) -> Result<Vec<CapWarning>, CapError> {
-        let mut warnings = Vec::new();
+        let (warnings, misfits) = self.compare_incoming(incoming);
+        misfits.into_iter().next().map_or(Ok(warnings), Err)
+    }
+
+    /// As [`check_incoming`](Capabilities::check_incoming), with every capability that is not here.
+    pub fn compare_incoming(&self, incoming: &Capabilities) -> (Vec<CapWarning>, Vec<CapError>) {
+        let (mut warnings, mut misfits) = (Vec::new(), Vec::new());
         for row in &CAPABILITIES {
             let (theirs, ours) = (incoming.get(row.cap), self.get(row.cap));
             let (name, incoming, here) = (row.name, row.spell(theirs), row.spell(ours));
             match row.order.fit(row, theirs, ours) {
                 Fit::Same => {}
                 Fit::Less => warnings.push(CapWarning::MoreThanTheGuestHad { name, incoming, here }),
-                Fit::No(why) => return Err(CapError::CannotTakeOver { name, incoming, here, why }),
+                Fit::No(why) => misfits.push(CapError::CannotTakeOver { name, incoming, here, why }),
             }
         }
-        Ok(warnings)
+        (warnings, misfits)
     }
 }
 

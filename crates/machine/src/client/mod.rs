@@ -105,6 +105,16 @@ impl ClientInterface {
         blob
     }
 
+    /// Whether the client has said that it will not call again.
+    pub fn has_quiesced(&self) -> bool {
+        lock(&self.state).quiesced
+    }
+
+    /// As if the client had said so: it did, before it was saved.
+    pub fn quiesce(&self) {
+        lock(&self.state).quiesced = true;
+    }
+
     /// The tree as it stands, as a blob.
     #[cfg(test)]
     pub fn blob(&self) -> Vec<u8> {

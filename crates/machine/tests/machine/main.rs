@@ -5,3 +5,4 @@ mod exploitation;
 mod guest;
 mod lockstep;
 mod machine_check;
+mod saved;
