@@ -61,7 +61,7 @@ impl Stream {
     }
 }
 
-/// An innermost loop: one way in, no loop within.
+/// An innermost loop: no loop within.
 #[derive(Debug, Default)]
 pub struct Loop {
     /// What may differ from the state in memory where a block begins.
@@ -119,10 +119,11 @@ impl Loops {
 
     /// Finds the innermost loops of a cycle. Returns what they want kept in variables.
     fn innermost(&mut self, region: &Region, graph: &DiGraphMap<u16, ()>, cycle: &BTreeSet<u16>) -> Registers {
-        let outside = |at: u16| graph.neighbors_directed(at, petgraph::Incoming).any(|from| !cycle.contains(&from));
-        // The region itself is entered at its first block.
-        let heads: Vec<u16> = cycle.iter().copied().filter(|at| outside(*at) || *at == region.head).collect();
-        let [head] = heads[..] else { return Registers::default() };
+        // Where the region is entered says nothing about the loops: it depends on what ran often first. A cycle that is
+        // entered nowhere else has its head where compilers mostly put it, before the rest.
+        let outside = |at: &u16| graph.neighbors_directed(*at, petgraph::Incoming).any(|from| !cycle.contains(&from));
+        let entered = cycle.iter().copied().find(|at| outside(at));
+        let Some(head) = entered.or_else(|| cycle.first().copied()) else { return Registers::default() };
         let mut within = DiGraphMap::<u16, ()>::new();
         for (from, to, ()) in graph.all_edges() {
             if cycle.contains(&from) && cycle.contains(&to) && from != head && to != head {

@@ -91,22 +91,40 @@ fn what_a_way_through_a_loop_writes_is_dirty_behind_it() {
 }
 
 #[test]
-fn a_loop_with_two_ways_in_is_none() {
+fn a_loop_may_have_two_ways_in() {
     // From the first line into the middle, and along the line to its head.
-    let (_, loops) = found(
-        "bc 12,2,.+12
+    let text = "bc 12,2,.+12
          addi r3,r3,1
          ld r6,0(r3)
          addi r4,r4,1
          ld r7,0(r4)
          bc 16,0,.-16
-         bclr 20,0,0",
-    );
-    assert!(loops.comes_again(line(1)) || loops.comes_again(line(3)));
-    for n in 0..6 {
-        assert!(loops.innermost_of(line(n)).is_none(), "line {n}");
+         bclr 20,0,0";
+    let all = Registers { gpr: gpr([3, 4, 6, 7]), ctr: true };
+    let (_, loops) = found(text);
+    assert!(loops.innermost_of(AT).is_none() && loops.innermost_of(line(6)).is_none());
+    for at in [line(1), line(3)] {
+        assert_eq!(loops.innermost_of(at).map(|(n, l)| (n, l.streams.len())), Some((0, 2)));
+        assert_eq!((loops.kept(at), loops.dirty(at)), (all, all));
     }
-    assert_eq!(loops.kept(line(3)).gpr & gpr([3, 4]), gpr([3, 4]));
+    // Entered in its middle, by the region's own beginning and from an outer loop.
+    let mut source = source(
+        "addi r5,r5,1
+         addi r3,r3,1
+         bc 12,2,.+8
+         addi r4,r4,1
+         ld r7,0(r4)
+         bc 16,0,.-16
+         cmpi cr0,1,r5,100
+         bc 12,0,.-28
+         bclr 20,0,0",
+        LITTLE,
+        false,
+    );
+    source.key.offset = line(3);
+    let loops = Loops::find(&region::find(&source).expect("there is code"));
+    assert!(loops.innermost_of(line(3)).is_some() && loops.innermost_of(line(1)).is_some());
+    assert!(loops.same_cycle(line(3), AT) && loops.innermost_of(AT).is_none());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Counters, Disk, locked, page_bytes};
 use crate::blob::{Blob, Key};
 use crate::cache::{Cache, Identity, Saver, default_file};
 use crate::compile::Compiler;
-use crate::region::Source;
+use crate::region::{self, Source, add_word};
 use memory::{Memory, PAGE_SHIFT};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const FILE_BYTES: u64 = 256 << 20;
 /// What was compiled is saved so often: little is lost when the program is killed.
 const SAVED_EVERY: Duration = Duration::from_secs(60);
+
+/// Of what waits, so many jobs are looked at for one that contains the next.
+const RECENT: usize = 64;
 
 /// A region to be made.
 #[derive(Debug)]
@@ -54,6 +57,34 @@ impl Jobs {
         let idle = |waiting: &mut Vec<Job>| waiting.is_empty() && !stop.load(Relaxed);
         let waiting = self.more.wait_timeout_while(locked(&self.waiting), patience, idle);
         waiting.unwrap_or_else(PoisonError::into_inner).0.pop()
+    }
+
+    /// Of the jobs for the page of the last one, the first whose region has the last one's place in it; else the last one.
+    /// Loops and functions get hot from their beginnings on, and their regions are to begin there: in the middle of them it
+    /// is chance what else they have.
+    fn what_contains(&self, mut last: Job) -> Job {
+        let what = |j: &Job| (j.page, j.version, Key { offset: 0, ..j.source.key });
+        let alike: Vec<Key> = {
+            let waiting = locked(&self.waiting);
+            let recent = waiting.iter().skip(waiting.len().saturating_sub(RECENT));
+            recent.filter(|j| what(j) == what(&last)).map(|j| j.source.key).collect()
+        };
+        let place = last.source.key.offset;
+        // What ran since the older ones were asked for is known from the last one.
+        let mut source = last.source.clone();
+        let first = alike.into_iter().find(|key| {
+            source.key = *key;
+            region::find(&source).is_some_and(|r| r.blocks.values().any(|b| b.places.iter().any(|p| p.offset == place)))
+        });
+        let Some(first) = first else { return last };
+        let mut waiting = locked(&self.waiting);
+        let Some(n) = waiting.iter().rposition(|j| what(j) == what(&last) && j.source.key == first) else {
+            return last;
+        };
+        let job = Job { source, ..waiting.remove(n) };
+        add_word(&mut last.source.known, first.offset);
+        waiting.push(last);
+        job
     }
 
     /// Wakes the thread, which is to see that `stop` is set.
@@ -143,6 +174,7 @@ impl Workshop {
         let mut saved = Instant::now();
         while !self.stop.load(Relaxed) {
             if let Some(job) = self.jobs.next(SAVED_EVERY, &self.stop) {
+                let job = self.jobs.what_contains(job);
                 let result = self.compile(&mut compiler, job);
                 locked(&self.done).push(result);
                 self.ready.store(true, Relaxed);
@@ -194,5 +226,44 @@ impl Workshop {
         if let Some(saver) = self.saver.get() {
             saver.save();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::PAGE;
+    use isa::IsaLevel;
+    use vcpu::context::mode;
+
+    fn job(memory: &Arc<Memory>, page: u64, offset: u16) -> Job {
+        // A function that calls itself and goes on behind it: bc, bl, addi, blr.
+        let code = [0x4182_000cu32, 0x4bff_fffd, 0x3884_0001, 0x4e80_0020];
+        let mut bytes = Box::new([0; PAGE]);
+        for (n, word) in code.iter().enumerate() {
+            bytes[4 * n..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        let mode = mode::SF | mode::LE | mode::IR | mode::DR;
+        let key = Key { offset, mode, exact: false };
+        let source = Source { key, processor: IsaLevel::V3_0, bytes, warm: [1 | 2 | 4 | 8; 16], known: [0; 16] };
+        Job { memory: memory.clone(), page, version: 0, source }
+    }
+
+    #[test]
+    fn what_leads_to_the_last_one_is_made_first() {
+        let memory = Arc::new(Memory::new(1 << 20, 1).unwrap());
+        let jobs = Jobs::default();
+        for (page, offset) in [(1, 0), (2, 0), (1, 8)] {
+            jobs.push(job(&memory, page, offset));
+        }
+        let stop = AtomicBool::new(false);
+        let next = || jobs.next(Duration::ZERO, &stop).map(|j| jobs.what_contains(j)).map(|j| (j.page, j.source));
+        let (page, first) = next().unwrap();
+        assert_eq!((page, first.key.offset), (1, 0));
+        let (page, last) = next().unwrap();
+        assert_eq!((page, last.key.offset), (1, 8));
+        assert!(region::has_word(&last.known, 0), "it is linked to the first");
+        assert_eq!(next().map(|(page, s)| (page, s.key.offset)), Some((2, 0)));
+        assert!(next().is_none());
     }
 }
