@@ -122,6 +122,7 @@ fn run(mut settings: Settings) -> Result<u8> {
     if settings.state_hash {
         say::line(&format!("state hash: {:016x}", machine.state_hash()));
     }
+    machine.leave();
     Ok(code)
 }
 

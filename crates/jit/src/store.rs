@@ -447,6 +447,14 @@ impl Translator {
         self.workshop.save();
     }
 
+    /// Nothing is compiled any more, and what was is saved. False if something is left to be written when this is dropped.
+    pub fn finish(&self) -> bool {
+        self.workshop.stop.store(true, Relaxed);
+        self.workshop.jobs.wake();
+        self.workshop.save();
+        self.names.is_none()
+    }
+
     /// Whether a region found no room: it is time for [`Translator::make_room`].
     #[inline]
     pub fn is_full(&self) -> bool {

@@ -145,6 +145,11 @@ impl Engines {
         }
     }
 
+    /// Nothing runs any more. Saves what was compiled, and says whether nothing is left to be done when this is dropped.
+    pub fn finish(&self) -> bool {
+        self.translator.as_ref().is_none_or(|t| t.finish())
+    }
+
     /// What the translator did, if there is one.
     pub fn stats(&self) -> Option<TranslatorStats> {
         self.translator.as_ref().map(|t| t.stats())

@@ -377,6 +377,14 @@ impl Machine {
         self.runner.clock.resume();
     }
 
+    /// Ends it with its process, to which memory goes back as a whole: to give back each block and page of code that was
+    /// decoded or compiled takes longer than to save them.
+    pub fn leave(self) {
+        if self.engines_maker.finish() && self.follower.is_none() {
+            std::mem::forget(self);
+        }
+    }
+
     /// Counters of the translator, if there is one; in lockstep it is the follower's.
     pub fn translator_stats(&self) -> Option<jit::store::TranslatorStats> {
         self.engines_maker.stats().or_else(|| self.follower.as_ref()?.machine.translator_stats())

@@ -17,6 +17,9 @@ const CONFIRMED: u32 = 2;
 /// The two bits of a page's word that say so; those above count how often its code was dropped.
 const STATE: u32 = 3;
 
+/// Less of a file is read by one thread.
+const READ_AT_ONCE: usize = 8 << 20;
+
 /// Why guest RAM could not be made or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum RamError {
@@ -253,7 +256,7 @@ impl Memory {
         // SAFETY: the range was checked; nobody else touches RAM now, and no reference into it lives across a call of this
         // type.
         let to = unsafe { std::slice::from_raw_parts_mut(to, len as usize) };
-        let read = file.read_exact_at(to, at);
+        let read = read_by_two(to, file, at);
         if len != 0 {
             (real >> PAGE_SHIFT..=(real + len - 1) >> PAGE_SHIFT).for_each(|page| self.note_store(page));
         }
@@ -412,6 +415,22 @@ impl Memory {
     }
 }
 
+/// Fills `to` with the file's bytes from `at` on. Two threads if there is much: most of the time goes into memory that the host
+/// has to find and to clear first.
+fn read_by_two(to: &mut [u8], file: &File, at: u64) -> std::io::Result<()> {
+    let half = if to.len() < READ_AT_ONCE { 0 } else { to.len() / 2 };
+    let (first, second) = to.split_at_mut(half);
+    let (others, own) = std::thread::scope(|scope| {
+        let read = || file.read_exact_at(first, at);
+        let other = (half != 0).then(|| std::thread::Builder::new().name("load".into()).spawn_scoped(scope, read));
+        let own = file.read_exact_at(second, at.saturating_add(half as u64));
+        let others = other.and_then(Result::ok).map(std::thread::ScopedJoinHandle::join);
+        (others.and_then(Result::ok), own)
+    });
+    // Where there is no second thread, one reads all.
+    others.unwrap_or_else(|| file.read_exact_at(&mut to[..half], at)).and(own)
+}
+
 /// Whether an access of `size` bytes at `address` leaves its 4K page.
 #[inline(always)]
 pub const fn crosses_page(address: u64, size: u64) -> bool {
@@ -451,6 +470,27 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), content, "what is written stays here");
         m.clear();
         m.for_each_used_page(|address, _| panic!("{address:#x} is not zero"));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_large_file_is_read_as_a_whole() {
+        let path = std::env::temp_dir().join(format!("aileron-large-{}", std::process::id()));
+        let content: Vec<u8> = (0..9_000_001u32).map(|n| (n >> 12) as u8 ^ n as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = File::open(&path).unwrap();
+        let m = Memory::new(16 << 20, 1).unwrap();
+        let (at, len) = (1, content.len() as u64 - 1);
+        m.write_from_file(0x123, len, &file, at).unwrap();
+        let mut there = vec![0; 16 << 20];
+        m.read(0, &mut there).unwrap();
+        assert!(there[0x123..0x123 + len as usize] == content[1..], "it is what the file holds");
+        assert!(there[..0x123].iter().chain(&there[0x123 + len as usize..]).all(|b| *b == 0), "and nothing beside it");
+        // Too short by its end, by half, and altogether.
+        for at in [2, 5_000_000, u64::MAX - 5] {
+            let error = m.write_from_file(0, len, &file, at).unwrap_err();
+            assert!(matches!(error, RamError::File { .. }), "{error}");
+        }
         std::fs::remove_file(path).unwrap();
     }
 
