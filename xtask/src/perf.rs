@@ -41,12 +41,14 @@ pub fn boot(
     for name in if names.is_empty() { &all } else { names } {
         let guest = guests::ready(name, mirror)?;
         for &cpu in cpus {
-            let measure = |emulator| -> Result<Outcome> {
+            let measure = |emulator, counts: bool| -> Result<Outcome> {
                 let mut boot = Boot { cpu, ..Boot::of(emulator, &guest, "boot") };
                 boot.append.push("cryptomgr.notests".to_owned());
                 if emulator == Emulator::Aileron {
                     // From nothing each time, as QEMU.
-                    boot.options.extend(["--stats", "-code-cache", "none"].map(str::to_owned));
+                    boot.options.extend(["-code-cache", "none"].map(str::to_owned));
+                    // What counts instructions is slower.
+                    boot.options.extend(counts.then(|| "--stats".to_owned()));
                 }
                 let outcome = boot.run(&format!("perf-{emulator:?}-{}-{cpu}", guest.name).to_lowercase())?;
                 ensure!(
@@ -57,9 +59,9 @@ pub fn boot(
                 );
                 Ok(outcome)
             };
-            let aileron = if qemu_only { None } else { Some(measure(Emulator::Aileron)?) };
-            let retired = aileron.as_ref().map(retired).transpose()?;
-            let qemu = measure(Emulator::Qemu)?;
+            let aileron = if qemu_only { None } else { Some(measure(Emulator::Aileron, false)?) };
+            let retired = if qemu_only { None } else { Some(retired(&measure(Emulator::Aileron, true)?)?) };
+            let qemu = measure(Emulator::Qemu, false)?;
             let row = Row { guest: format!("{} ({})", guest.name, guest.release), cpu, retired, aileron, qemu };
             println!("{}", line(&row));
             rows.push(row);

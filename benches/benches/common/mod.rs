@@ -27,7 +27,11 @@ pub fn bare() -> Bare {
 pub fn engine(bare: &Bare, translated: bool, ready: impl FnOnce(&mut Vcpu)) -> Engine {
     let mut v = bare.vcpu(0, Arc::new(Silent));
     ready(&mut v);
-    if translated { Engine::with_translator(v, Arc::new(bare_metal::at_once()), 2) } else { Engine::new(v) }
+    let mut engine =
+        if translated { Engine::with_translator(v, Arc::new(bare_metal::at_once()), 2) } else { Engine::new(v) };
+    // The programs are endless: what counts nothing would not come back.
+    engine.set_counting(true);
+    engine
 }
 
 /// Time of a round of an endless program. What is translated has to stay in translated code.

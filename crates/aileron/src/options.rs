@@ -145,7 +145,7 @@ pub static OPTIONS: &[Row] = &[
         "reboot=reset|shutdown, panic=exit-failure|shutdown|none, shutdown=poweroff"),
     row(&["d"], Some("item[,item..]"), Id::Log, "log these (-d help)"),
     row(&["D"], Some("file"), Id::LogFile, "the log goes there; default standard error"),
-    row(&["stats"], None, Id::Stats, "counters on standard error at the end"),
+    row(&["stats"], None, Id::Stats, "counters on standard error at the end; instructions are counted for it, which costs some speed"),
     row(&["loadvm"], Some("file"), Id::Loadvm,
         "goes on from where a machine of the same command line was saved; the file must not change meanwhile"),
     row(&["migrate-check"], Some("file"), Id::MigrateCheck,

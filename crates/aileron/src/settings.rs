@@ -379,6 +379,7 @@ impl Reader {
     fn finish(mut self) -> Result<Settings> {
         let settings = &mut self.settings;
         settings.accelerator = self.accelerator.finish(settings.machine.accel.take(), &mut settings.warnings)?;
+        settings.accelerator.counts = settings.stats;
         if settings.accelerator.kind == AcceleratorKind::Lockstep {
             if let Some(clock) = self.real_clock {
                 bail!("-accel lockstep with -rtc clock={clock}: it needs the virtual clock; leave out clock={clock}");

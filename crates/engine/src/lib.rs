@@ -32,7 +32,7 @@ pub enum EngineExit {
 /// Counters of one vCPU, for `--stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// Instructions retired; an interrupt counts as one.
+    /// Instructions retired; an interrupt counts as one. Those in translated code where it counts.
     pub retired: u64,
     /// Of these, in translated code.
     pub translated: u64,
@@ -121,6 +121,14 @@ impl Engine {
         engine
     }
 
+    /// With `on`, instructions are counted in translated code too under the real clock: [`EngineStats::retired`] is true, and
+    /// [`Engine::run`] comes back after about as many as it was asked for.
+    pub fn set_counting(&mut self, on: bool) {
+        if let Some(t) = &mut self.translation {
+            t.counts = on || self.vcpu.clock.is_virtual();
+        }
+    }
+
     /// The vCPU.
     pub fn vcpu(&mut self) -> &mut Vcpu {
         &mut self.vcpu
@@ -175,7 +183,8 @@ impl Engine {
     }
 
     /// Runs guest code: exactly `instructions` of them under the virtual clock, about so many under the
-    /// real one, unless it has to come back earlier.
+    /// real one, unless it has to come back earlier. What runs in translated code counts under the virtual clock and with
+    /// [`Engine::set_counting`] only.
     pub fn run(&mut self, instructions: u64) -> EngineExit {
         let end = self.retired.saturating_add(instructions);
         if let Some(t) = &mut self.translation {
@@ -267,6 +276,9 @@ impl Engine {
             }
         }
         translation::act_on_events(self.translation.as_ref(), v, &mut self.interpreter);
+        if now & pending::LOOK != 0 {
+            v.look();
+        }
         if now & pending::STOP != 0 {
             return true;
         }

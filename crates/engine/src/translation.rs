@@ -18,6 +18,8 @@ const WARM_FRACTION: u32 = 16;
 pub(crate) struct Translation {
     translator: Arc<Translator>,
     threshold: u32,
+    /// Translated code counts its instructions.
+    pub counts: bool,
     /// Leave after each region.
     pub pieces: bool,
     /// Times that code was entered.
@@ -31,15 +33,16 @@ pub(crate) struct Translation {
 impl Translation {
     pub fn new(v: &mut Vcpu, translator: Arc<Translator>, threshold: u32) -> Self {
         stubs::prepare(v, translator.deliver());
-        Translation { translator, threshold, pieces: false, entries: 0, retired: 0, last: None }
+        let counts = v.clock.is_virtual();
+        Translation { translator, threshold, counts, pieces: false, entries: 0, retired: 0, last: None }
     }
 
     pub fn clear(&self) {
         self.translator.clear();
     }
 
-    fn key(v: &Vcpu, offset: u16) -> Key {
-        Key { offset, mode: v.mode, exact: v.clock.is_virtual() }
+    fn key(&self, v: &Vcpu, offset: u16) -> Key {
+        Key { offset, mode: v.mode, counts: self.counts }
     }
 
     /// Installs what is ready, and makes room where there is none. No translated code runs.
@@ -83,7 +86,7 @@ impl Translation {
     /// The block at `real` was decoded: another vCPU, or an earlier run, may have had it translated.
     #[cold]
     pub fn is_new(&self, v: &Vcpu, interpreter: &mut Interpreter, real: u64) {
-        let key = Self::key(v, (real & PAGE_OFFSET) as u16);
+        let key = self.key(v, (real & PAGE_OFFSET) as u16);
         if Self::is_translated(v)
             && let Some(code) = self.translator.find(&v.memory, real >> PAGE_SHIFT, key)
         {
@@ -97,7 +100,7 @@ impl Translation {
         if !Self::is_translated(v) {
             return;
         }
-        let key = Self::key(v, (real & PAGE_OFFSET) as u16);
+        let key = self.key(v, (real & PAGE_OFFSET) as u16);
         let asked = match self.translator.find(&v.memory, real >> PAGE_SHIFT, key) {
             Some(code) => Some(Asked::Now(Installed { page: real >> PAGE_SHIFT, key, code })),
             None => self.request(v, interpreter, real >> PAGE_SHIFT, key),
@@ -136,7 +139,7 @@ impl Translation {
         Some((address, self.translator.host_code(code)?))
     }
 
-    /// Runs translated code for NIA, made from the real page `page`. Says whether it retired anything.
+    /// Runs translated code for NIA, made from the real page `page`. Says whether it retired anything, as far as that is known.
     #[allow(unsafe_code)]
     #[inline]
     pub fn enter(&mut self, v: &mut Vcpu, code: u64, page: u64) -> bool {
@@ -157,8 +160,13 @@ impl Translation {
         v.settle_cfar();
         // What a slow path left there concerns an instruction that has been retired since.
         v.ahead = 0;
-        self.retired += (budget - v.budget) as u64;
-        v.budget != budget
+        if self.counts {
+            self.retired += (budget - v.budget) as u64;
+            return v.budget != budget;
+        }
+        v.budget = budget;
+        // Where it is back at where it was, the interpreter runs a block: then something was done in any case.
+        v.state.nia != nia
     }
 }
 

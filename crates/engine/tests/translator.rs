@@ -298,6 +298,34 @@ fn jumps_into_the_middle_and_out_of_everything() {
     }
 }
 
+/// Under the real clock translated code counts nothing, and a loop would go on for ever: the alarm tells that the
+/// decrementer has expired.
+#[test]
+fn the_decrementer_interrupts_a_loop_that_counts_nothing() {
+    for counting in [false, true] {
+        let clock = Arc::new(Clock::real(Some(0)));
+        let guest = Guest { clock: clock.clone(), ..Guest::new(1) };
+        // Twice: r3 counts the interrupts. 2^19 ticks are a millisecond.
+        guest.program(CODE, "lis r4,8\nmtspr 22,r4\nmtmsrd r5,1\naddi r6,r6,1\naddi r7,r7,1\nb .-8");
+        guest.program(0x900, "addi r3,r3,1\ncmpi 0,1,r3,2\nbc 12,2,.+12\nmtspr 22,r4\nrfid\nsc 1");
+        let translator = Arc::new(Translator::new(&at_once(1 << 20)).unwrap());
+        let mut engine = guest.engine(0, Some(&translator), 2);
+        engine.set_counting(counting);
+        engine.vcpu().state.gpr[5] = msr::EE | msr::RI;
+        let hub = guest.memory.hub();
+        let (gpr, retired) = std::thread::scope(|scope| {
+            scope.spawn(|| hub.ring(&|| clock.ticks(), &|at| clock.wait_for(at).unwrap()));
+            let run = guest.run(&mut engine);
+            hub.alarm().end();
+            run
+        });
+        assert_eq!(gpr[3], 2);
+        assert!(gpr[6] > 1000 && translator.stats().compiled > 0, "{gpr:?}");
+        let looped = 2 * (gpr[6] + gpr[7]);
+        assert_eq!(retired > looped / 2, counting, "{retired} counted of {looped}");
+    }
+}
+
 #[test]
 fn in_pieces_a_run_is_one_region_that_can_be_shown() {
     let guest = Guest::new(1);

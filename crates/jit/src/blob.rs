@@ -24,8 +24,8 @@ pub struct Key {
     pub offset: u16,
     /// Bits of `vcpu::context::mode`.
     pub mode: u32,
-    /// Counts exactly (virtual clock).
-    pub exact: bool,
+    /// Counts instructions, exactly: under the virtual clock, and for who asks. Else nothing is counted.
+    pub counts: bool,
 }
 
 /// A direct jump to another place of the page, not linked yet.
@@ -153,7 +153,7 @@ impl Blob {
     /// Appends its bytes to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(HEAD_BYTES + self.spans.len() * SPAN_BYTES + self.links.len() * LINK_BYTES + self.code.len());
-        out.extend([FORMAT, self.key.exact.into()]);
+        out.extend([FORMAT, self.key.counts.into()]);
         out.extend(self.key.offset.to_le_bytes());
         // Disjoint parts of a page are at most 4096.
         out.extend((self.spans.len() as u16).to_le_bytes());
@@ -211,7 +211,7 @@ impl Head {
             Some(&found) => return Err(BlobError::Format { found }),
         }
         rule(bytes[1] <= 1, "flags", bytes[1].into(), "only bit 0 has a meaning")?;
-        let key = Key { offset: u16_at(bytes, 2), mode: u32_at(bytes, 6), exact: bytes[1] == 1 };
+        let key = Key { offset: u16_at(bytes, 2), mode: u32_at(bytes, 6), counts: bytes[1] == 1 };
         key.check()?;
         let (spans, links, code) = (u16_at(bytes, 4) as usize, u32_at(bytes, 18) as usize, u32_at(bytes, 22) as usize);
         // Below 2^36: nothing overflows.
@@ -272,7 +272,7 @@ pub(crate) mod tests {
 
     pub(crate) fn blob(offset: u16) -> Blob {
         Blob {
-            key: Key { offset, mode: 0x1423, exact: false },
+            key: Key { offset, mode: 0x1423, counts: false },
             code: (0..75).collect(),
             entry: 8,
             links: vec![Link { rel32: 24, thunk: 70, to: 0xFFC }, Link { rel32: 36, thunk: 74, to: 0 }],
@@ -289,9 +289,9 @@ pub(crate) mod tests {
 
     #[test]
     fn comes_back_as_it_went() {
-        for exact in [false, true] {
+        for counts in [false, true] {
             let mut b = blob(0x40);
-            b.key.exact = exact;
+            b.key.counts = counts;
             b.check().unwrap();
             let bytes = bytes(&b);
             assert_eq!(Blob::read(&bytes).unwrap(), b);

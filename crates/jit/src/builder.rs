@@ -50,7 +50,6 @@ enum Settled {
 /// Makes the Cranelift code of a region.
 pub struct Builder<'a, 'f> {
     b: FunctionBuilder<'f>,
-    source: &'a Source,
     region: &'a Region,
     loops: Loops,
     blocks: BTreeMap<u16, ir::Block>,
@@ -77,7 +76,6 @@ impl<'a, 'f> Builder<'a, 'f> {
         b.def_var(env.budget, budget);
         Builder {
             b,
-            source,
             region,
             loops: Loops::find(region),
             blocks,
@@ -197,7 +195,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         if usize::from(to) >= PAGE {
             let mut e = self.emit(from, local);
             let address = e.address(u64::from(to));
-            let budget = self.b.use_var(self.env.budget);
+            let budget = self.env.budget(&mut self.b);
             let stub = if self.runs_high() { number::NEXT_HIGH } else { number::NEXT_LOW };
             let f = self.function(STUBS, stub as u32, 2);
             self.b.ins().return_call(f, &[budget, address]);
@@ -215,7 +213,7 @@ impl<'a, 'f> Builder<'a, 'f> {
             self.b.ins().jump(block, &[]);
             return;
         }
-        let budget = self.b.use_var(self.env.budget);
+        let budget = self.env.budget(&mut self.b);
         let f = self.function(PLACES, u32::from(to), 1);
         self.b.ins().return_call(f, &[budget]);
     }
@@ -245,7 +243,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         e.store_state(cfar, CFAR);
         let none = self.b.ins().iconst(I32, i64::from(NOT_BRANCHED));
         self.b.ins().store(self.env.state, none, self.env.vcpu, BRANCHED);
-        let budget = self.b.use_var(self.env.budget);
+        let budget = self.env.budget(&mut self.b);
         let stub = if self.runs_high() { number::JUMP_HIGH } else { number::JUMP_LOW };
         let f = self.function(STUBS, stub as u32, 2);
         self.b.ins().return_call(f, &[budget, address]);
@@ -279,7 +277,7 @@ impl<'a, 'f> Builder<'a, 'f> {
         e.flush();
         let nia = e.address(u64::from(offset));
         e.store_state(nia, NIA);
-        let budget = self.b.use_var(self.env.budget);
+        let budget = self.env.budget(&mut self.b);
         self.b.ins().return_call(self.env.leave, &[budget]);
     }
 
@@ -326,7 +324,7 @@ impl<'a, 'f> Builder<'a, 'f> {
             }
         };
         let count = block.places.len() as i64;
-        if self.source.key.exact {
+        if self.env.counts {
             let budget = self.b.use_var(self.env.budget);
             // What is left is the interpreter's, which counts instruction by instruction.
             let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, budget, count);
@@ -389,14 +387,14 @@ impl<'a, 'f> Builder<'a, 'f> {
             Some(Context::Helper(helper, operands)) => {
                 let [a, b, c] = operands.map(|o| e.value(o));
                 let f = e.leave_for(helper, next);
-                let budget = self.b.use_var(self.env.budget);
+                let budget = self.env.budget(&mut self.b);
                 let stub = self.function(STUBS, number::CONTEXT as u32, 5);
                 self.b.ins().return_call(stub, &[budget, a, b, c, f]);
                 return Ok(());
             }
             Some(Context::Stub(n, operands)) => {
                 let [a, b] = operands.map(|o| e.value(o));
-                let budget = self.b.use_var(self.env.budget);
+                let budget = self.env.budget(&mut self.b);
                 let stub = self.function(STUBS, n as u32, 3);
                 self.b.ins().return_call(stub, &[budget, a, b]);
                 return Ok(());
@@ -529,6 +527,7 @@ fn environment(
         gpr: std::array::from_fn(|_| b.declare_var(I64)),
         ctr: b.declare_var(I64),
         budget: b.declare_var(I64),
+        counts: source.key.counts,
         state,
         fixed: MemFlagsData::new().with_notrap().with_can_move().with_readonly(),
         tlb,

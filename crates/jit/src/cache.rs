@@ -409,7 +409,7 @@ fn parts(entry: &[u8]) -> (Guest, &[u8]) {
 
 /// What entries are looked up by: what they were compiled for, and their first instruction.
 fn tag(key: Key, word: [u8; 4]) -> u64 {
-    let what = u64::from(key.mode) << 32 | u64::from(key.offset) << 1 | u64::from(key.exact);
+    let what = u64::from(key.mode) << 32 | u64::from(key.offset) << 1 | u64::from(key.counts);
     let product = u128::from(what ^ 0x9E37_79B9_7F4A_7C15)
         * u128::from(u64::from(u32::from_le_bytes(word)) ^ 0xD6E8_FEB8_6659_FD93);
     (product >> 64) as u64 ^ product as u64

@@ -61,6 +61,9 @@ enum Cr {
     Field { v: Value, stored: bool },
 }
 
+/// The budget of code that counts nothing: interrupts, of which each takes one off it, do not use it up.
+pub const UNCOUNTED: i64 = 1 << 30;
+
 /// What is known of registers beside the state in memory, within a run of code with one way in.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -135,6 +138,8 @@ pub struct Env {
     pub ctr: Variable,
     /// Instructions that may still be retired.
     pub budget: Variable,
+    /// Whether instructions are counted.
+    pub counts: bool,
     /// What generated code and helpers both access.
     pub state: MemFlagsData,
     /// What does not change while the region runs.
@@ -151,6 +156,13 @@ pub struct Env {
     pub leave: FuncRef,
     /// Signatures of what is called.
     pub signatures: Signatures,
+}
+
+impl Env {
+    /// The budget, for whoever goes on.
+    pub fn budget(&self, b: &mut FunctionBuilder<'_>) -> Value {
+        if self.counts { b.use_var(self.budget) } else { b.ins().iconst(I64, UNCOUNTED) }
+    }
 }
 
 /// Signatures of what is called.
@@ -348,6 +360,9 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// Takes instructions off the budget, or gives them back.
     pub fn count(&mut self, retired: i64) {
+        if !self.env.counts {
+            return;
+        }
         let budget = self.b.use_var(self.env.budget);
         let (base, was) = self.local.sums.get(&budget).copied().unwrap_or((budget, 0));
         let left = self.sum(base, was - retired);
@@ -373,8 +388,15 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.store_state(cia, CIA);
         let ahead = self.k(i64::from(self.at.ahead));
         self.store_state(ahead, AHEAD);
-        let budget = self.b.use_var(self.env.budget);
-        self.store_state(budget, BUDGET);
+        self.settle_budget();
+    }
+
+    /// Makes the budget true for who looks at it.
+    fn settle_budget(&mut self) {
+        if self.env.counts {
+            let budget = self.b.use_var(self.env.budget);
+            self.store_state(budget, BUDGET);
+        }
     }
 
     /// Readies the state for a helper that is to go on at `next` if it changes nothing. Returns the helper's address.
@@ -442,8 +464,8 @@ impl<'a, 'f> Emit<'a, 'f> {
             s.flush();
             let nia = s.address(u64::from(to));
             s.store_state(nia, NIA);
-            let mut budget = s.b.use_var(s.env.budget);
-            if back != 0 {
+            let mut budget = s.env.budget(s.b);
+            if back != 0 && s.env.counts {
                 budget = s.b.ins().iadd_imm_s(budget, back);
             }
             s.b.ins().return_call(s.env.called_away, &[budget]);
@@ -468,8 +490,10 @@ impl<'a, 'f> Emit<'a, 'f> {
             let nia = s.address(u64::from(s.at.offset));
             s.store_state(nia, NIA);
             // The instruction, and what follows in the block, was counted.
-            let budget = s.b.use_var(s.env.budget);
-            let budget = s.b.ins().iadd_imm_s(budget, i64::from(s.at.ahead));
+            let mut budget = s.env.budget(s.b);
+            if s.env.counts {
+                budget = s.b.ins().iadd_imm_s(budget, i64::from(s.at.ahead));
+            }
             s.b.ins().return_call(s.env.leave, &[budget]);
         });
         self.b.switch_to_block(on);
@@ -477,6 +501,9 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// Leaves if the budget is used up, or something calls the vCPU away, to go on at `to` later.
     pub fn poll_budget(&mut self, to: u16) {
+        if !self.env.counts {
+            return self.poll(to, 0);
+        }
         let (out, on) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(out);
         let budget = self.b.use_var(self.env.budget);
@@ -544,6 +571,9 @@ impl<'a, 'f> Emit<'a, 'f> {
             let new = self.gpr(*n);
             let v = self.select(skip.taken, *old, new);
             self.set_gpr(*n, v);
+        }
+        if !self.env.counts {
+            return;
         }
         // What was skipped was counted.
         let back = self.select(skip.taken, Long::K(skip.skips as u64), Long::K(0));

@@ -295,7 +295,7 @@ impl Translator {
             if known.regions.contains_key(&source.key) || is_new && waiting >= MOST_WAITING {
                 return Asked::Later;
             }
-            for key in known.regions.keys().filter(|k| k.mode == source.key.mode && k.exact == source.key.exact) {
+            for key in known.regions.keys().filter(|k| k.mode == source.key.mode && k.counts == source.key.counts) {
                 add_word(&mut source.known, key.offset);
             }
             known.waiting.insert(source.key);
@@ -411,7 +411,7 @@ impl Translator {
     /// Links the jumps of a new region to others, those of others to it, and its own to itself.
     fn link(&self, regions: &HashMap<Key, Live>, key: Key, live: &Live) {
         let mut links = Vec::new();
-        let alike = |other: &Key| other.mode == key.mode && other.exact == key.exact;
+        let alike = |other: &Key| other.mode == key.mode && other.counts == key.counts;
         for (at, to) in &live.links {
             let target = Key { offset: *to, ..key };
             let entry = if *to == key.offset { Some(live.entry) } else { regions.get(&target).map(|r| r.entry) };

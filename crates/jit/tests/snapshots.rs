@@ -149,8 +149,8 @@ fn a_full_barrier_is_a_locked_operation() {
 
 #[test]
 fn a_spin_loop_loads_and_polls_each_time() {
-    for exact in [false, true] {
-        let c = Code::of("lwz r3,0(r4)\ncmpi cr0,0,r3,0\nbc 4,2,.-8\nbclr 20,0,0", LITTLE, exact);
+    for counts in [false, true] {
+        let c = Code::of("lwz r3,0(r4)\ncmpi cr0,0,r3,0\nbc 4,2,.-8\nbclr 20,0,0", LITTLE, counts);
         c.assert_loops_poll();
         let guest = c.region("guest");
         assert_eq!(c.looped().iter().filter(|l| l.contains(&guest)).count(), 1, "{}", c.text);
@@ -159,8 +159,8 @@ fn a_spin_loop_loads_and_polls_each_time() {
 
 #[test]
 fn a_branch_to_itself_polls() {
-    for exact in [false, true] {
-        let c = Code::of("b .+0", LITTLE, exact);
+    for counts in [false, true] {
+        let c = Code::of("b .+0", LITTLE, counts);
         c.assert_loops_poll();
     }
     // Around two blocks, none of which leads back to itself.
@@ -204,10 +204,12 @@ fn a_barrier_ends_what_is_looked_up_together() {
 
 #[test]
 fn a_short_branch_forward_becomes_a_selection() {
-    let c =
-        Code::of("cmp cr0,1,r3,r4\nbc 12,0,.+12\naddi r5,r5,1\nor r6,r5,r5\nadd r7,r6,r5\nbclr 20,0,0", LITTLE, false);
-    // Two registers, the place of the branch, and the count.
-    assert_eq!(c.lines().filter(|l| l.contains("select ")).count(), 4, "{}", c.text);
+    let text = "cmp cr0,1,r3,r4\nbc 12,0,.+12\naddi r5,r5,1\nor r6,r5,r5\nadd r7,r6,r5\nbclr 20,0,0";
+    // Two registers, the place of the branch, and the count where there is one.
+    for (counts, selections) in [(false, 3), (true, 4)] {
+        let c = Code::of(text, LITTLE, counts);
+        assert_eq!(c.lines().filter(|l| l.contains("select ")).count(), selections, "{}", c.text);
+    }
 }
 
 #[test]

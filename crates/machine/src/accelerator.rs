@@ -51,6 +51,8 @@ pub struct Accelerator {
     pub perf_map: bool,
     /// Compiled code is written down in perf's jitdump format, in `jit-PID.dump` in the current folder.
     pub jitdump: bool,
+    /// Compiled code counts its instructions under the real clock too, which makes it slower.
+    pub counts: bool,
     /// Executions of a block after which it is compiled; at least 1.
     pub threshold: u32,
     /// Lockstep: instructions from one comparison of RAM and devices to the next; at least 1. Registers and console output
@@ -67,6 +69,7 @@ impl Default for Accelerator {
             code_cache: CodeCache::None,
             perf_map: false,
             jitdump: false,
+            counts: false,
             threshold: 500,
             ram_every: 1 << 24,
         }
@@ -94,6 +97,8 @@ pub(crate) struct Engines {
     threshold: u32,
     /// The engines come back after each region, to be compared.
     pieces: bool,
+    /// Translated code counts under the real clock too.
+    counts: bool,
 }
 
 impl Engines {
@@ -107,9 +112,9 @@ impl Engines {
             AcceleratorKind::Jit => true,
             AcceleratorKind::Lockstep => role == Role::Follower,
         };
-        let (threshold, pieces) = (accelerator.threshold, role == Role::Follower);
+        let (threshold, pieces, counts) = (accelerator.threshold, role == Role::Follower, accelerator.counts);
         if !compiles {
-            return Ok(Engines { translator: None, threshold, pieces });
+            return Ok(Engines { translator: None, threshold, pieces, counts });
         }
         let names = CodeNames::new(accelerator.perf_map, accelerator.jitdump.then_some(Path::new(".")))
             .map_err(TranslatorError::from)?;
@@ -127,7 +132,7 @@ impl Engines {
             link: !pieces,
             disk: file.filter(|_| !compared).map(|file| Disk { file, cpu_model: model.name.into() }),
         };
-        Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold, pieces })
+        Ok(Engines { translator: Some(Arc::new(Translator::new(&options)?)), threshold, pieces, counts })
     }
 
     /// The engine of a vCPU.
@@ -135,6 +140,7 @@ impl Engines {
         let Some(translator) = &self.translator else { return Engine::new(vcpu) };
         let mut engine = Engine::with_translator(vcpu, translator.clone(), self.threshold);
         engine.set_pieces(self.pieces);
+        engine.set_counting(self.counts);
         engine
     }
 

@@ -100,6 +100,11 @@ impl Runner {
                 let reason = format!("the host starts no thread for the watchdogs: {error}");
                 self.shared.end(Ending::End(End::Quit(reason)));
             }
+            let alarm = std::thread::Builder::new().name("alarm".into());
+            if let Err(error) = alarm.spawn_scoped(scope, || self.ring()) {
+                let reason = format!("the host starts no thread for the vCPUs' clocks: {error}");
+                self.shared.end(Ending::End(End::Quit(reason)));
+            }
             let mut threads = Vec::new();
             for (index, (mut engine, mut turn)) in engines.into_iter().enumerate() {
                 let builder = std::thread::Builder::new().name(format!("vcpu{index}")).stack_size(STACK_BYTES);
@@ -118,6 +123,7 @@ impl Runner {
             }
             let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>();
             self.hypervisor.end_watch();
+            self.shared.memory.hub().alarm().end();
             joined.into_iter().enumerate().map(|(index, engine)| engine.map_err(|_| Panicked(index))).collect()
         })
     }
@@ -126,6 +132,12 @@ impl Runner {
     fn watch(&self) {
         let wait_for = |deadline| self.clock.wait_for(deadline).unwrap_or_default();
         self.hypervisor.watch(&|| self.clock.ticks(), &wait_for, &*self.shared);
+    }
+
+    /// Tells vCPUs when to look at the clock, under the real one.
+    fn ring(&self) {
+        let wait_for = |deadline| self.clock.wait_for(deadline).unwrap_or_default();
+        self.shared.memory.hub().ring(&|| self.clock.ticks(), &wait_for);
     }
 
     /// The life of a vCPU's thread, from one pause to the next.

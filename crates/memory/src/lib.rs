@@ -11,6 +11,7 @@
 //! its TLB, so every store to it takes the slow path and ends in [`Memory::note_store`].
 
 pub mod access;
+pub mod alarm;
 pub mod hash;
 pub mod hpt;
 pub mod mail;

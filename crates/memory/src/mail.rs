@@ -11,6 +11,7 @@
 //! ([`Mailbox::set_in_real_mode`]), and who only wants translations forgotten does not wait for it: before it translates
 //! again it takes that back and then looks for mail, in the same order.
 
+use crate::alarm::Alarm;
 use crate::hpt::VirtualPage;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ pub mod pending {
     pub const DECREMENTER: u32 = 1 << 5;
     /// `H_PROD`, or RTAS `start-cpu`: the vCPU is to wake.
     pub const PROD: u32 = 1 << 6;
+    /// The vCPU is to look at the clock, and for translated code that is ready. It need not be woken for that.
+    pub const LOOK: u32 = 1 << 7;
     /// Interrupts that MSR\[EE\] gates.
     pub const MASKED_BY_EE: u32 = EXTERNAL | DOORBELL | DECREMENTER;
 }
@@ -135,6 +138,11 @@ impl Mailbox {
         self.wake.notify_all();
     }
 
+    /// Sets bits that a vCPU which sleeps need not be woken for.
+    pub fn nudge(&self, bits: u32) {
+        self.pending.fetch_or(bits, SeqCst);
+    }
+
     /// Clears bits.
     pub fn lower(&self, bits: u32) {
         self.pending.fetch_and(!bits, SeqCst);
@@ -199,6 +207,7 @@ pub struct Hub {
     boxes: Box<[Mailbox]>,
     /// There are more vCPUs than the host runs threads at once.
     crowded: bool,
+    alarm: Alarm,
 }
 
 impl Hub {
@@ -207,7 +216,7 @@ impl Hub {
         let boxes: Box<[Mailbox]> = (0..vcpus).map(|_| Mailbox::default()).collect();
         boxes.iter().for_each(|b| b.set_quiet(true));
         let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Hub { boxes, crowded: vcpus > at_once }
+        Hub { boxes, crowded: vcpus > at_once, alarm: Alarm::new(vcpus) }
     }
 
     /// Number of vCPUs.
@@ -226,6 +235,22 @@ impl Hub {
     /// If there is no such vCPU.
     pub fn mailbox(&self, index: usize) -> &Mailbox {
         &self.boxes[index]
+    }
+
+    /// [`Mailbox::nudge`] to every vCPU.
+    pub fn nudge_all(&self, bits: u32) {
+        self.boxes.iter().for_each(|b| b.nudge(bits));
+    }
+
+    /// When vCPUs are to look at the clock.
+    pub fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
+    /// Lets the alarm ring until [`Alarm::end`], for a thread of its own. `timebase`: now; `wait_for`: how long until then,
+    /// on the host.
+    pub fn ring(&self, timebase: &dyn Fn() -> u64, wait_for: &dyn Fn(u64) -> Duration) {
+        self.alarm.ring(timebase, wait_for, &|index| self.boxes[index].nudge(pending::LOOK));
     }
 
     /// Whether vCPUs wait for each other's host time: who has served its mail then gives way, to those who did not.

@@ -189,7 +189,7 @@ impl Derived {
 }
 
 /// [`Vcpu::pending_mask`] while MSR\[EE\] is 0.
-pub const PENDING_ALWAYS: u32 = pending::MAIL | pending::SYSTEM_RESET | pending::STOP;
+pub const PENDING_ALWAYS: u32 = pending::MAIL | pending::SYSTEM_RESET | pending::STOP | pending::LOOK;
 /// [`Vcpu::pending_mask`] while it is 1.
 pub const PENDING_WITH_EE: u32 = PENDING_ALWAYS | pending::MASKED_BY_EE;
 

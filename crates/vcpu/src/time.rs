@@ -68,10 +68,28 @@ impl Vcpu {
         }
     }
 
+    /// Under the real clock: this vCPU is to look when the decrementer's sign changes, wherever it is then.
+    fn arm(&self, decrementer: i64) {
+        if !self.clock.is_virtual() {
+            let lowest = -1 << (self.decrementer_bits() - 1);
+            // Below zero, or behind the lowest value: the highest one comes next.
+            let ticks = if decrementer < 0 { decrementer - lowest } else { decrementer };
+            self.memory.hub().alarm().set(self.index, self.clock.ticks().saturating_add(ticks as u64 + 1));
+        }
+    }
+
+    /// What [`pending::LOOK`] asks for.
+    pub fn look(&mut self) {
+        self.mailbox().lower(pending::LOOK);
+        self.refresh_decrementer();
+    }
+
     /// Sets or clears the decrementer's interrupt: it is a level, pending while the decrementer is
     /// negative.
     pub fn refresh_decrementer(&mut self) {
-        let negative = self.decrementer() < 0;
+        let decrementer = self.decrementer();
+        self.arm(decrementer);
+        let negative = decrementer < 0;
         if negative != (self.mailbox().pending() & pending::DECREMENTER != 0) {
             if negative {
                 self.mailbox().raise(pending::DECREMENTER);

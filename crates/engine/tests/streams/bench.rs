@@ -6,7 +6,9 @@ use cpu::{CpuModel, Delivery, Interrupt, State};
 use engine::{Engine, EngineExit};
 use jit::store::{Options, Translator, TranslatorStats};
 use memory::Memory;
+use memory::mail::pending;
 use std::fmt::Write;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use timing::Clock;
 use vcpu::{Observer, Vcpu};
@@ -50,6 +52,7 @@ pub struct Bench {
     memory: Arc<Memory>,
     log: Arc<Log>,
     translator: Option<Arc<Translator>>,
+    exact: bool,
 }
 
 /// What is compared.
@@ -87,7 +90,7 @@ impl Bench {
                 (Engine::with_translator(v, t.clone(), threshold), Some(t))
             }
         };
-        let bench = Bench { engine, memory, log, translator };
+        let bench = Bench { engine, memory, log, translator, exact };
         bench.radix();
         bench
     }
@@ -179,7 +182,7 @@ impl Bench {
     /// Runs, at most `most` instructions.
     pub fn run(&mut self, most: u64) -> Outcome {
         let before = (self.engine.retired(), self.engine.stats().interrupts);
-        let exit = self.engine.run(most);
+        let exit = if self.counts() { self.engine.run(most) } else { self.run_guarded(most) };
         let mut memory = vec![0; ((PAGES + 1) << 12) as usize];
         self.memory.read(BUFFER, &mut memory[..(PAGES << 12) as usize]).expect("inside of RAM");
         self.memory.read(0, &mut memory[(PAGES << 12) as usize..]).expect("inside of RAM");
@@ -195,6 +198,27 @@ impl Bench {
             interrupts,
             memory,
         }
+    }
+
+    /// Whether it counts what it translates.
+    pub fn counts(&self) -> bool {
+        self.exact || self.translator.is_none()
+    }
+
+    /// Code that counts nothing may run for ever, should it be translated wrong: it is stopped then, and the exit differs.
+    fn run_guarded(&mut self, most: u64) -> EngineExit {
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let memory = self.memory.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if end.recv_timeout(std::time::Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+                    memory.hub().mailbox(0).raise(pending::STOP);
+                }
+            });
+            let exit = self.engine.run(most);
+            drop(ended);
+            exit
+        })
     }
 
     /// What was translated.

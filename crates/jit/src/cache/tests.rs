@@ -81,7 +81,7 @@ fn save(path: &Path, blobs: &[Blob]) {
 /// Blobs of several sizes; their bytes are few, so that all of a file can be damaged.
 fn blobs() -> Vec<Blob> {
     let mut all: Vec<_> = [0, 0x40, 0x44, 0xF00].map(blob).into();
-    all[1].key.exact = true;
+    all[1].key.counts = true;
     all[2].links.clear();
     all[3].code.truncate(1);
     all[3].entry = 0;
@@ -114,7 +114,7 @@ fn what_was_compiled_is_found_again() {
         // For nothing else.
         assert_eq!(cache.find(Key { mode: b.key.mode ^ 1 << 31, ..b.key }, &page()), None);
         assert_eq!(cache.find(Key { mode: b.key.mode ^ 4, ..b.key }, &page()), None);
-        assert_eq!(cache.find(Key { exact: !b.key.exact, ..b.key }, &page()), None);
+        assert_eq!(cache.find(Key { counts: !b.key.counts, ..b.key }, &page()), None);
         assert_eq!(cache.find(Key { offset: b.key.offset + 4, ..b.key }, &page()).filter(|f| f.key == b.key), None);
         for at in [0, 3, 4, 23, 64, 71] {
             let mut other = page();
@@ -123,7 +123,7 @@ fn what_was_compiled_is_found_again() {
         }
     }
     for offset in [4096, 4094, u16::MAX] {
-        assert_eq!(cache.find(Key { offset, mode: 0, exact: false }, &page()), None, "no place of a page");
+        assert_eq!(cache.find(Key { offset, mode: 0, counts: false }, &page()), None, "no place of a page");
     }
     // What is loaded is not saved twice, and what is added comes beside it.
     let more = saver_of(cache);

@@ -51,8 +51,7 @@ impl Emit<'_, '_> {
         let access = hooks::access(size, store, self.at.offset, self.at.ahead, anchor);
         let access = self.b.ins().iconst(I32, i64::from(access));
         self.store_state(access, ACCESS);
-        let budget = self.b.use_var(self.env.budget);
-        self.store_state(budget, BUDGET);
+        self.settle_budget();
         let stub = self.stub(if self.env.vectors { number::SLOW_VECTORS } else { number::SLOW });
         self.b.ins().call_indirect(self.env.signatures.kept, stub, &[]);
         self.load_state(I64, ADDEND)

@@ -5,6 +5,7 @@ use crate::blob::{Blob, Key};
 use crate::cache::{Cache, Identity, Saver, default_file};
 use crate::compile::Compiler;
 use crate::region::{self, Source, add_word};
+use memory::mail::pending;
 use memory::{Memory, PAGE_SHIFT};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -175,9 +176,14 @@ impl Workshop {
         while !self.stop.load(Relaxed) {
             if let Some(job) = self.jobs.next(SAVED_EVERY, &self.stop) {
                 let job = self.jobs.what_contains(job);
+                let (memory, counts) = (job.memory.clone(), job.source.key.counts);
                 let result = self.compile(&mut compiler, job);
                 locked(&self.done).push(result);
                 self.ready.store(true, Relaxed);
+                // What counts comes back by itself, and at the same instruction each time.
+                if !counts {
+                    memory.hub().nudge_all(pending::LOOK);
+                }
             }
             if saved.elapsed() >= SAVED_EVERY {
                 self.save();
@@ -244,7 +250,7 @@ mod tests {
             bytes[4 * n..][..4].copy_from_slice(&word.to_le_bytes());
         }
         let mode = mode::SF | mode::LE | mode::IR | mode::DR;
-        let key = Key { offset, mode, exact: false };
+        let key = Key { offset, mode, counts: false };
         let source = Source { key, processor: IsaLevel::V3_0, bytes, warm: [1 | 2 | 4 | 8; 16], known: [0; 16] };
         Job { memory: memory.clone(), page, version: 0, source }
     }

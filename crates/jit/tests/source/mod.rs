@@ -13,7 +13,7 @@ pub const LITTLE: u32 = mode::SF | mode::LE | mode::IR | mode::DR;
 /// A region of these lines.
 pub fn source(lines: &str, mode: u32, exact: bool) -> Source {
     let mut s = Source {
-        key: Key { offset: AT, mode, exact },
+        key: Key { offset: AT, mode, counts: exact },
         processor: IsaLevel::V3_0,
         bytes: Box::new([0; PAGE]),
         warm: [0; 16],
