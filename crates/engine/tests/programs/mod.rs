@@ -1,6 +1,7 @@
 //! Small bare-metal programs on the engine: interrupts at every AIL, translation, changing code,
 //! watchpoints, tracing, time, and two vCPUs on one word of memory.
 
+mod ail_table;
 mod bare_metal;
 mod levels;
 mod real_mode;
