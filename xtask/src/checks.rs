@@ -4,6 +4,7 @@ pub mod hosts;
 mod kexec;
 mod levels;
 pub mod matrix;
+pub mod migrations;
 mod saved;
 mod topology;
 
@@ -147,6 +148,7 @@ fn all_checks() -> Vec<Check> {
     for row in saved::ROWS.into_iter().filter(|row| row.daily) {
         add(&row.name(), true, Box::new(move |plan| row.run(plan)));
     }
+    add("migrations", true, Box::new(migrations::some));
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {

@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|fuzz|load|coverage|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|fuzz|load|coverage|ail|migrations|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -112,6 +112,16 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Saves partitions on every host to imitate, with every set of AIL modes and every mode in use, and takes each to every
+    /// host and set: goes on there, or is refused for the reasons that the rules give.
+    Migrations {
+        /// Only the sources with this in their name.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Write docs/snapshots.md's table.
+        #[arg(long, conflicts_with = "only")]
+        write: bool,
+    },
     /// Measures Aileron beside QEMU and the host: boots, integer and system kernels, two vCPUs.
     #[command(args_conflicts_with_subcommands = true)]
     Perf {
@@ -204,6 +214,15 @@ fn run_task() -> Result<()> {
         Task::Fuzz(FuzzTask::Run { name, seconds }) => fuzz::run(&name, seconds),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Ail { write } => ail(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }, write),
+        Task::Migrations { only, write } => {
+            ci::build_aileron()?;
+            let plan = Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror };
+            let table = checks::migrations::table(&plan, only.as_deref())?;
+            if write {
+                perf::page_with(&paths::root().join("docs/snapshots.md"), "migrations table", &table)?;
+            }
+            Ok(())
+        }
         Task::Perf { suite, task: None } => perf::suite::run(&suite, mirror_uri),
         Task::Perf { task: Some(PerfTask::Boot { names, cpu, write, qemu_only }), .. } => {
             let models: Vec<&'static str> = ["power9", "power10"]

@@ -12,14 +12,14 @@ use crate::emulator::Boot;
 use crate::{paths, run};
 
 /// A host, with what is to come of it.
-struct Host {
+pub struct Host {
     /// `-accel jit,host=`.
-    name: &'static str,
+    pub name: &'static str,
     /// Sets that start.
     sets: &'static [&'static str],
     /// Whether guests may translate by radix trees, and by hash tables.
-    radix: bool,
-    hash: bool,
+    pub radix: bool,
+    pub hash: bool,
     /// What `H_SET_MODE` answers to mode 3 where the machine does not offer it.
     refusal: i32,
 }
@@ -28,10 +28,12 @@ const fn host(name: &'static str, sets: &'static [&'static str], radix: bool, ha
     Host { name, sets, radix, hash, refusal }
 }
 
-const SETS: [&str; 4] = ["0", "0+3", "0+2", "0+2+3"];
+/// Every set of modes.
+pub const SETS: [&str; 4] = ["0", "0+3", "0+2", "0+2+3"];
 
+/// Every host.
 #[rustfmt::skip]
-const HOSTS: [Host; 10] = [
+pub const HOSTS: [Host; 10] = [
     host("jit", &SETS, true, true, -256),
     host("kvm-hv", &["0", "0+3"], true, true, -256),
     host("kvm-hv-power7", &["0"], false, true, -256),
@@ -53,7 +55,19 @@ impl Host {
         HOSTS.iter().find(|host| host.name == name).with_context(|| format!("no host {name:?} in the table of hosts"))
     }
 
-    fn starts(&self, set: &str, mmu: Mmu) -> bool {
+    /// The modes that it honours for guests with radix translation, or with hash translation.
+    pub fn honours(&self, radix: bool) -> &'static [u8] {
+        match self.name {
+            "jit" => &[0, 2, 3],
+            "kvm-hv" | "kvm-hv-pre-cap" | "kvm-hv-nested" => &[0, 3],
+            // Its fault is one of radix translation.
+            "kvm-hv-power9-dd2.1" if !radix => &[0, 3],
+            _ => &[0],
+        }
+    }
+
+    /// Whether a machine starts on it.
+    pub fn starts(&self, set: &str, mmu: Mmu) -> bool {
         self.sets.contains(&set) && if mmu == Mmu::Radix { self.radix } else { self.hash }
     }
 
