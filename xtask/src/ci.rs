@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::checks::{self, Plan};
+use crate::diff;
 use crate::emulator::Emulator;
 use crate::guests;
 use crate::paths;
@@ -79,6 +80,7 @@ fn sources(tally: &mut Tally) {
     tally.step("hypercalls against QEMU", || {
         run::run(cargo().args(["test", "--package", "devices", "--test", "against_qemu", "--quiet", "--", "--ignored"]))
     });
+    tally.step("instructions against QEMU", || diff::run(&diff::Options::of_commit()));
     tally.step("doc tests", || run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"])));
 }
 

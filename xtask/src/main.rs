@@ -1,4 +1,4 @@
-//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|fuzz|load|coverage|ail|migrations|ci|perf`.
+//! Everything a person runs: `cargo xtask guest|boot|test|matrix|big-endian|fuzz|load|coverage|diff|ail|migrations|ci|perf`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ mod ci;
 mod coverage;
 mod cpio;
 mod device_tree;
+mod diff;
 mod direct;
 mod emulator;
 mod fuzz;
@@ -104,6 +105,9 @@ enum Task {
     /// The fuzz targets.
     #[command(subcommand)]
     Fuzz(FuzzTask),
+    /// Compares instructions by the million with QEMU's user mode: each row of the table on random operands, and random
+    /// streams with loads, stores and branches, of which a difference is made as short as it can be.
+    Diff(diff::Options),
     /// What CI runs: installs the tools, then does everything; prints the time of each step.
     Ci,
     /// Boots on every host to imitate with every set of AIL modes, and prints what comes of it.
@@ -214,6 +218,7 @@ fn run_task() -> Result<()> {
         Task::Fuzz(FuzzTask::Run { name, seconds }) => fuzz::run(&name, seconds),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Ail { write } => ail(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }, write),
+        Task::Diff(options) => diff::run(&options),
         Task::Migrations { only, write } => {
             ci::build_aileron()?;
             let plan = Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror };

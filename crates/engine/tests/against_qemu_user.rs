@@ -1,9 +1,10 @@
 //! Every implemented instruction of problem state, compared with QEMU's user mode on random operands, in both byte orders.
 //!
 //! `AILERON_SEED` makes other tests (the default is fixed), `AILERON_DIFF_PER_ROW` more or fewer of them a row,
-//! `AILERON_DIFF_ONLY` only those of rows whose names begin so. Of the tests of a row `AILERON_DIFF_TRANSLATED` run
-//! translated, too, and so do `AILERON_DIFF_TRANSLATED_STREAMS` streams of each level. What is not run or not compared in full is listed, with
-//! the reason, in `qemu_user/known.rs`, and printed.
+//! `AILERON_DIFF_ONLY` only those of rows whose names begin so, `AILERON_DIFF_STREAMS` more or fewer streams of each level
+//! and kind. Of the tests of a row `AILERON_DIFF_TRANSLATED` run translated, too, and so do
+//! `AILERON_DIFF_TRANSLATED_STREAMS` streams of a batch. What is not run or not compared in full is listed, with the reason,
+//! in `qemu_user/known.rs`, and printed. `cargo xtask diff` runs all of it, by the million.
 
 mod qemu_user;
 
@@ -61,12 +62,14 @@ fn apart(order: Order) -> u64 {
 #[derive(Default)]
 struct Tally {
     tests: usize,
-    instructions: usize,
+    executed: usize,
     decided: BTreeSet<Op>,
     signals: usize,
     excused: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     compared: BTreeSet<Op>,
     failures: BTreeMap<Op, Vec<String>>,
+    /// Streams that differ, and whether translated.
+    streams: Vec<(Test, bool)>,
     /// Tests of each row that ran translated.
     translated: BTreeMap<Op, u64>,
     /// Regions that were made for them.
@@ -77,7 +80,6 @@ impl Tally {
     /// Compares one test.
     fn judge(&mut self, test: &Test, want: &Outcome, got: &mut Outcome, excuse: bool, how: &str) {
         self.tests += 1;
-        self.instructions += test.body.len();
         if excuse {
             for why in known::excuses(test, want, got) {
                 *self.excused.entry(why).or_default().entry(test.op.row().name).or_default() += 1;
@@ -88,6 +90,9 @@ impl Tally {
         let differences = compare::differences(test, want, got);
         if differences.is_empty() {
             return;
+        }
+        if !excuse && test.body.len() > 1 && self.streams.len() < SHOWN {
+            self.streams.push((test.clone(), how == "translated"));
         }
         let mut text = format!("{how}, {:?} {:#x}:", test.level, test.start());
         for raw in &test.body {
@@ -133,10 +138,11 @@ fn run_batch(
     let translator = translator();
     let mut other = Machine::new(guest, level, tests, Some(translator.clone()));
     for (n, (test, want)) in tests.iter().zip(want.results).enumerate() {
-        let mut got = machine.run(test);
+        let (mut got, count) = machine.run_counted(test, (!test.branches()).then_some(test.body.len() as u64));
+        tally.executed += count as usize;
         tally.judge(test, &want, &mut got, excuse, "interpreted");
         if translated(tally, n, test) {
-            let mut got = other.run(test);
+            let (mut got, _) = other.run_counted(test, Some(count));
             tally.judge(test, &want, &mut got, excuse, "translated");
         }
     }
@@ -149,6 +155,27 @@ fn run_batch(
         }
     }
     assert!(want.low == low, "low memory differs");
+}
+
+/// The shortest stream that still differs: without one instruction after the other.
+fn shortest(guest: &guest::Guest, test: &Test, translated: bool) -> (Test, Vec<String>) {
+    let mut found = (test.clone(), Vec::new());
+    loop {
+        let tests = generate::with_one_less(&found.0);
+        let want = run_qemu::run(guest, test.level, &tests).unwrap_or_else(|e| panic!("{e}"));
+        let mut machine = Machine::new(guest, test.level, &tests, None);
+        let mut other = Machine::new(guest, test.level, &tests, translated.then(translator));
+        let shorter = tests.iter().zip(want.results).find_map(|(test, want)| {
+            let (got, count) = machine.run_counted(test, (!test.branches()).then_some(test.body.len() as u64));
+            let got = if translated { other.run_counted(test, Some(count)).0 } else { got };
+            let differences = compare::differences(test, &want, &got);
+            (!differences.is_empty()).then(|| (test.clone(), differences))
+        });
+        match shorter {
+            Some(shorter) => found = shorter,
+            None => return found,
+        }
+    }
 }
 
 /// Runs tests of which the manual says how they end.
@@ -260,25 +287,44 @@ fn streams_agree(order: Order) {
     let few = |_: &mut Tally, n: usize, _: &Test| n < most;
     let guest = guest::Guest::new(order);
     let mut tally = Tally::default();
-    let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| known::fit_for_streams(*op)).collect();
-    for level in IsaLevel::ALL {
-        for first in (0..streams).step_by(BATCH) {
-            let count = (streams - first).min(BATCH as u64);
-            let tests: Vec<Test> = (0..count)
-                .map(|n| {
-                    let mut r = Rng::of(seed, "stream", (first + n) << 2 | level as u64 | apart(order));
-                    generate::stream(&ops, level, order, Place(n as usize), &mut r)
-                })
-                .collect();
-            run_batch(&guest, level, &tests, &mut tally, false, few);
+    type Fits = fn(Op) -> bool;
+    let kinds: [(&str, Fits, bool); 2] =
+        [("stream", known::fit_for_streams, false), ("floats", known::fit_for_float_streams, true)];
+    let mut rows = BTreeSet::new();
+    for (name, fits, floats) in kinds {
+        let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| fits(*op)).collect();
+        for level in IsaLevel::ALL {
+            for first in (0..streams).step_by(BATCH) {
+                let count = (streams - first).min(BATCH as u64);
+                let tests: Vec<Test> = (0..count)
+                    .map(|n| {
+                        let mut r = Rng::of(seed, name, (first + n) << 2 | level as u64 | apart(order));
+                        generate::stream(&ops, floats, level, order, Place(n as usize), &mut r)
+                    })
+                    .collect();
+                run_batch(&guest, level, &tests, &mut tally, false, few);
+            }
         }
+        rows.extend(ops);
+    }
+    for (test, translated) in std::mem::take(&mut tally.streams) {
+        let (test, differences) = shortest(&guest, &test, translated);
+        let lines: Vec<String> = test
+            .body
+            .iter()
+            .map(|raw| isa::decode(*raw, test.level).map_or("?".into(), |i| isa::disassemble(i, test.start())))
+            .collect();
+        let how = if translated { "translated" } else { "interpreted" };
+        println!("shortest, {how}, {:?}: {}", test.level, lines.join("; "));
+        println!("    words {:08x?}, with {}", test.body, compare::inputs(&test));
+        differences.iter().for_each(|d| println!("    {d}"));
     }
     tally.print_failures();
     println!(
         "{} streams of {} rows, {} instructions, {} regions translated",
         tally.tests,
-        ops.len(),
-        tally.instructions,
+        rows.len(),
+        tally.executed,
         tally.regions
     );
     assert!(most == 0 || tally.regions > 0, "nothing was translated");

@@ -4,6 +4,11 @@ use super::generate::Test;
 use super::record::{Ending, Snapshot};
 use super::run_engine::ILL_PRVOPC;
 
+/// FR, FI and FPRF, which this QEMU computes otherwise (`known.rs` has the sections).
+const FPSCR_NOT_COMPARED: u64 = 0x0007_F000;
+const VXSNAN: u64 = 1 << 24;
+const VXIMZ: u64 = 1 << 20;
+
 /// The parts of a signal that mean the same everywhere: whether a SIGILL is about privilege, nothing of the codes of
 /// others.
 fn normal(ending: Ending) -> Ending {
@@ -29,6 +34,12 @@ pub fn differences(test: &Test, want: &(Snapshot, Ending), got: &(Snapshot, Endi
         out.push(format!("ends with {:x?}, expected, got {:x?}", want.1, got.1));
     }
     let (w, g, b) = (&want.0, &got.0, &test.before);
+    let mask = match test.floats {
+        false => u64::MAX,
+        // Infinity times zero, and a signaling NaN that is added: both causes are set (4.4), of which QEMU sets one.
+        true if w.fpscr & g.fpscr & VXIMZ != 0 => !(FPSCR_NOT_COMPARED | VXSNAN),
+        true => !FPSCR_NOT_COMPARED,
+    };
     for n in 0..32 {
         bits(&mut out, || format!("r{n}"), b.gpr[n], w.gpr[n], g.gpr[n]);
     }
@@ -42,7 +53,7 @@ pub fn differences(test: &Test, want: &(Snapshot, Ending), got: &(Snapshot, Endi
         ("xer", b.xer, w.xer, g.xer),
         ("ctr", b.ctr, w.ctr, g.ctr),
         ("lr", b.lr, w.lr, g.lr),
-        ("fpscr", b.fpscr, w.fpscr, g.fpscr),
+        ("fpscr", b.fpscr & mask, w.fpscr & mask, g.fpscr & mask),
         ("vscr", b.vscr, w.vscr, g.vscr),
     ] {
         bits(&mut out, || name.to_string(), before, want, got);

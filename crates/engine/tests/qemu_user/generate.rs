@@ -45,6 +45,8 @@ pub struct Test {
     pub sets_tar: bool,
     /// Registers and sandbox before.
     pub before: Snapshot,
+    /// Of FPSCR only what QEMU computes as the manual says is compared: FR, FI and FPRF are not ([`super::known`]).
+    pub floats: bool,
 }
 
 impl Test {
@@ -64,6 +66,11 @@ impl Test {
     /// Address of the first instruction of the body.
     pub fn start(&self) -> u64 {
         self.place.entry() + 4 * u64::from(self.sets_tar)
+    }
+
+    /// Whether it is a stream with branches, so that it does not execute as many instructions as it has.
+    pub fn branches(&self) -> bool {
+        self.body.len() > 1 && self.body.iter().any(|raw| distance(*raw).is_some())
     }
 
     /// The last instruction: the one of the row.
@@ -323,7 +330,7 @@ pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) ->
         }
     }
     body.push(raw);
-    Test { op, level, order, place, body, sets_tar, before }
+    Test { op, level, order, place, body, sets_tar, before, floats: false }
 }
 
 /// Instructions of a stream.
@@ -331,15 +338,30 @@ const STREAM: usize = 16;
 /// Registers that hold addresses through a stream: the base, and an offset.
 const BASES: [i64; 2] = [1, 2];
 
-/// A stream of instructions that are fit for it, one after the other.
-pub fn stream(ops: &[Op], level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
+/// A stream of instructions that are fit for it. A third of them branch forward, of those a third go around in a loop.
+pub fn stream(ops: &[Op], floats: bool, level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
     let mut before = registers(r, r.clone().pick(ops).row(), level);
     before.gpr[BASES[0] as usize] = place.sandbox() + 256;
     before.gpr[BASES[1] as usize] = r.below(64);
+    if floats {
+        // No enabled exception.
+        before.fpscr = r.below(4);
+    }
+    let branches = r.one_in(3);
+    let loops = branches && r.one_in(3);
     let mut body = Vec::new();
     let mut last = ops[0];
     while body.len() < STREAM {
+        if branches && r.one_in(6) {
+            last = Op::bc;
+            body.push(forward(r, loops));
+            continue;
+        }
         let op = r.pick(ops);
+        if loops && op == Op::mtspr {
+            // It might write CTR.
+            continue;
+        }
         let row = op.row();
         if !row.at(level) {
             continue;
@@ -373,10 +395,76 @@ pub fn stream(ops: &[Op], level: IsaLevel, order: Order, place: Place, r: &mut R
         if shape(row) != Shape::None && (updates || loads_base) || !isa::valid_form(Insn { op, raw }) {
             continue;
         }
+        if floats && row.has(Field::Rc) {
+            // FX, which is copied, is among what is not compared.
+            set(&mut raw, Field::Rc, 0);
+        }
         body.push(raw);
         last = op;
     }
-    Test { op: last, level, order, place, body, sets_tar: false, before }
+    if loops {
+        before.ctr = 1 + r.below(5);
+        last = Op::bc;
+        let from = r.below(STREAM as u64 - 1) as i64;
+        let last_word = body.len() - 1;
+        body[last_word] = conditional(16, 0, from - last_word as i64);
+    }
+    bound(&mut body);
+    Test { op: last, level, order, place, body, sets_tar: false, before, floats }
+}
+
+/// `bc`, by so many instructions.
+fn conditional(bo: i64, bi: i64, distance: i64) -> u64 {
+    let fields = [(Field::BO, bo), (Field::BI, bi), (Field::BD, 4 * distance)];
+    isa::encode(Op::bc, &fields).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A branch over a few instructions, which may count, unless that would disturb a loop.
+fn forward(r: &mut Rng, loops: bool) -> u64 {
+    let bo = if loops { r.pick(&[4, 12, 20]) } else { r.pick(&[0, 2, 4, 8, 10, 12, 16, 18, 20]) };
+    conditional(bo, r.below(32) as i64, 2 + r.below(3) as i64)
+}
+
+/// The distance of a branch of a stream, in instructions.
+fn distance(raw: u64) -> Option<i64> {
+    (raw >> 26 == 16).then(|| i64::from((raw & 0xFFFC) as u16 as i16) / 4)
+}
+
+/// Branches beyond the end end there.
+fn bound(body: &mut [u64]) {
+    let len = body.len() as i64;
+    for (n, raw) in body.iter_mut().enumerate() {
+        if let Some(far) = distance(*raw).filter(|d| *d > len - n as i64) {
+            *raw = *raw & !0xFFFC | ((4 * (len - n as i64).min(far)) as u64 & 0xFFFC);
+        }
+    }
+}
+
+/// What does nothing.
+const NOP: u64 = 0x6000_0000;
+
+/// The stream with one instruction less, for each that is there, each at a place of its own.
+pub fn with_one_less(test: &Test) -> Vec<Test> {
+    let there = (0..test.body.len()).filter(|n| test.body[*n] != NOP);
+    let mut all: Vec<Test> = there
+        .map(|n| {
+            let mut body = test.body.clone();
+            body[n] = NOP;
+            Test { body, ..test.clone() }
+        })
+        .collect();
+    let straight = test.body.iter().all(|raw| distance(*raw).is_none());
+    let dense: Vec<u64> = test.body.iter().copied().filter(|raw| *raw != NOP).collect();
+    if straight && !dense.is_empty() && dense.len() < test.body.len() {
+        all.push(Test { body: dense, ..test.clone() });
+    }
+    for (n, t) in all.iter_mut().enumerate() {
+        t.place = Place(n);
+        t.before.gpr[BASES[0] as usize] = t.place.sandbox() + 256;
+        let last = isa::decode(t.body[t.body.len() - 1], t.level);
+        t.op = last.map_or(t.op, |insn| insn.op);
+    }
+    all
 }
 
 /// An address in the sandbox that leaves room for the longest access.

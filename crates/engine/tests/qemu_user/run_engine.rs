@@ -51,6 +51,9 @@ pub fn translator() -> Arc<Translator> {
     Arc::new(Translator::new(&options).expect("the host can translate"))
 }
 
+/// No stream takes so many steps.
+const MOST_STEPS: u64 = 1000;
+
 impl Machine {
     /// A machine with the slots of all tests, which run in problem state with relocation off. With a translator, all code
     /// is translated before it runs.
@@ -74,6 +77,11 @@ impl Machine {
 
     /// Runs one test.
     pub fn run(&mut self, test: &Test) -> (Snapshot, Ending) {
+        self.run_counted(test, (!test.branches()).then_some(test.body.len() as u64)).0
+    }
+
+    /// Runs one test: so many instructions, or, one after the other, until it is at its end. How many they were.
+    pub fn run_counted(&mut self, test: &Test, count: Option<u64>) -> ((Snapshot, Ending), u64) {
         assert_eq!((test.level, test.order), (self.level, self.order));
         let little = self.order == Order::Little;
         let sandbox = test.place.sandbox();
@@ -99,7 +107,22 @@ impl Machine {
         v.reservation = Default::default();
         let order = if little { msr::LE } else { 0 };
         v.set_msr(order | msr::SF | msr::FP | msr::VEC | msr::VSX | msr::PR | msr::ME | msr::FE0 | msr::FE1);
-        let exit = self.engine.run(test.body.len() as u64);
+        let before = self.engine.retired();
+        let exit = match count {
+            Some(count) => self.engine.run(count),
+            None => {
+                let end = pad_address(test.place.slot(), test.slot_words(), 0);
+                let mut exit = EngineExit::Budget;
+                for _ in 0..MOST_STEPS {
+                    exit = self.engine.run(1);
+                    if exit != EngineExit::Budget || self.engine.vcpu().state.nia == end {
+                        break;
+                    }
+                }
+                exit
+            }
+        };
+        let count = self.engine.retired() - before;
         let v = self.engine.vcpu();
         let s = &v.state;
         let interrupted = v.mailbox().pending() & pending::STOP != 0;
@@ -125,7 +148,7 @@ impl Machine {
             sandbox: b.sandbox,
         };
         self.memory.read(sandbox, &mut after.sandbox).expect("inside of RAM");
-        (after, ending)
+        ((after, ending), count)
     }
 
     /// Low memory.
