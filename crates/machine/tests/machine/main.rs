@@ -1,5 +1,6 @@
 //! Whole machines with guests of a few instructions.
 
+mod allocation;
 mod board;
 mod exploitation;
 mod guest;

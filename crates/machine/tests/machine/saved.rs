@@ -57,6 +57,9 @@ fn another_machine_is_refused() {
     std::fs::remove_file(kernel).unwrap();
 }
 
+/// What loading asks for whatever the file says: a table of jumps for each vCPU is the largest.
+const OWN_BYTES: usize = 1 << 20;
+
 /// Loads `count` files that were changed: bytes turned, cut off, put twice, with the checksums put right again or not.
 fn mutate(count: u64) {
     let kernel = kernel();
@@ -71,7 +74,7 @@ fn mutate(count: u64) {
         seed ^= seed << 17;
         (seed % below.max(1) as u64) as usize
     };
-    let (mut loaded, mut refused) = (0, 0);
+    let (mut loaded, mut refused, mut most) = (0, 0, 0);
     for _ in 0..count {
         let mut bytes = good[..state_bytes].to_vec();
         for _ in 0..=random(3) {
@@ -93,7 +96,14 @@ fn mutate(count: u64) {
             file.set_len(good.len() as u64).unwrap();
         }
         let mut machine = Machine::new(machine(&kernel, AcceleratorKind::Interp)).unwrap();
-        match machine.load(&changed_path) {
+        let (result, largest) = crate::allocation::largest(|| machine.load(&changed_path));
+        // Nothing that the file does not have, but for what a machine has anyway.
+        most = most.max(largest);
+        assert!(
+            largest <= 2 * state_bytes + OWN_BYTES,
+            "{largest} bytes at once for a file with {state_bytes} of state"
+        );
+        match result {
             Ok(()) => loaded += 1,
             Err(error) => {
                 refused += 1;
@@ -101,6 +111,9 @@ fn mutate(count: u64) {
             }
         }
     }
+    println!(
+        "{loaded} loaded, {refused} refused, {most} bytes at once at most, {state_bytes} bytes of state in the file"
+    );
     assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
     for path in [path, kernel, changed_path] {
         std::fs::remove_file(path).unwrap();
