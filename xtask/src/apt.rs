@@ -80,8 +80,8 @@ impl Apt {
         let name = self.field(package, "Filename")?;
         let version = self.version(package)?;
         let architecture = name.rsplit('_').next().unwrap_or_default();
-        // apt-get names the file after package, version (with %3a for the colon of an epoch) and architecture.
-        let file = into.join(format!("{package}_{}_{architecture}", version.replace(':', "%3a")));
+        let architecture = architecture.trim_end_matches(".deb").to_owned();
+        let file = into.join(Package { name: package.to_owned(), version: version.clone(), architecture }.file_name());
         if file.exists() {
             return Ok(file);
         }
@@ -90,6 +90,25 @@ impl Apt {
         run::capture(&mut command)?;
         ensure!(file.exists(), "apt-get download {package}={version} succeeded, but {} is not there", file.display());
         Ok(file)
+    }
+
+    /// Downloads packages and whatever they depend on, and gives all their files.
+    pub fn download_with_dependencies(&self, packages: &[&str], into: &Path) -> Result<Vec<PathBuf>> {
+        paths::make_directory(into)?;
+        let mut command = self.command("apt-get");
+        command.args(["--quiet", "--simulate", "--no-install-recommends", "install", "--"]).args(packages);
+        let text = run::capture(&mut command)
+            .with_context(|| format!("suite {} cannot have {} installed", self.suite, packages.join(", ")))?;
+        let wanted = installations(&text);
+        ensure!(wanted.len() >= packages.len(), "apt-get would install {wanted:?} for {packages:?}");
+        let mut command = self.command("apt-get");
+        command.args(["--quiet", "download", "--"]).current_dir(into);
+        command.args(wanted.iter().map(|package| format!("{}={}", package.name, package.version)));
+        run::capture(&mut command)?;
+        let files: Vec<PathBuf> = wanted.iter().map(|package| into.join(package.file_name())).collect();
+        let missing = files.iter().find(|file| !file.exists());
+        ensure!(missing.is_none(), "apt-get download succeeded, but {missing:?} is not there");
+        Ok(files)
     }
 
     fn field(&self, package: &str, field: &str) -> Result<String> {
@@ -118,9 +137,44 @@ fn dependencies(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// A package in one version.
+#[derive(Debug, PartialEq, Eq)]
+struct Package {
+    name: String,
+    version: String,
+    architecture: String,
+}
+
+impl Package {
+    /// The file that `apt-get download` makes, with %3a for the colon of an epoch.
+    fn file_name(&self) -> String {
+        format!("{}_{}_{}.deb", self.name, self.version.replace(':', "%3a"), self.architecture)
+    }
+}
+
+/// The packages in what `apt-get --simulate install` prints.
+fn installations(text: &str) -> Vec<Package> {
+    let package = |line: &str| {
+        let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+        let (version, rest) = rest.split_once(' ')?;
+        let (_, rest) = rest.split_once('[')?;
+        let (architecture, _) = rest.split_once(']')?;
+        Some(Package { name: name.to_owned(), version: version.to_owned(), architecture: architecture.to_owned() })
+    };
+    text.lines().filter_map(package).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_that_would_be_installed() {
+        let text = "Reading package lists...\nInst zlib1g (1:1.3+1-1 Debian:13.7/stable [ppc64el]) []\n\
+                    Inst tzdata (2026c-0 Debian:13.7/stable [all])\nConf zlib1g (1:1.3+1-1 Debian:13.7/stable [ppc64el])\n";
+        let files: Vec<String> = installations(text).iter().map(Package::file_name).collect();
+        assert_eq!(files, ["zlib1g_1%3a1.3+1-1_ppc64el.deb", "tzdata_2026c-0_all.deb"]);
+    }
 
     #[test]
     fn dependencies_of_a_package() {

@@ -51,6 +51,7 @@ const TESTS: &[(&str, &str)] = &[
     ("idle", include_str!("../guest/tests/idle")),
     ("interrupts", include_str!("../guest/tests/interrupts")),
     ("reboot", include_str!("../guest/tests/reboot")),
+    ("selftest", include_str!("../guest/tests/selftest")),
     ("smp", include_str!("../guest/tests/smp")),
     ("topology", include_str!("../guest/tests/topology")),
 ];

@@ -25,6 +25,7 @@ mod load;
 mod paths;
 mod perf;
 mod run;
+mod selftest;
 mod sources;
 mod tally;
 
@@ -47,7 +48,7 @@ enum Task {
     /// Stock Debian kernels and the initrd.
     #[command(subcommand)]
     Guest(GuestTask),
-    /// Boots a guest to a shell on this terminal (Ctrl-A x ends it).
+    /// Boots a guest to a shell on this terminal (Ctrl-A x ends it), or has it test itself.
     Boot {
         /// The guest; `guest list` names them.
         #[arg(long, default_value = "debian-6.12")]
@@ -58,6 +59,8 @@ enum Task {
         /// The emulator.
         #[arg(long, value_enum, default_value_t = Emulator::Aileron)]
         emulator: Emulator,
+        #[command(flatten)]
+        selftest: selftest::Options,
         /// Options for the emulator; they replace the defaults. What -append says is added to the console's name.
         #[arg(last = true)]
         options: Vec<String>,
@@ -201,7 +204,10 @@ fn run_task() -> Result<()> {
     match task {
         Task::Guest(GuestTask::List) => guests::list(),
         Task::Guest(GuestTask::Fetch { names, all: _, refresh }) => guests::fetch(&names, refresh, mirror_uri),
-        Task::Boot { guest, accel, emulator, options } => {
+        Task::Boot { guest, accel, emulator: _, selftest, options: _ } if selftest.selftest => {
+            selftest::run(&selftest, &guest, accel.as_deref(), mirror_uri)
+        }
+        Task::Boot { guest, accel, emulator, selftest: _, options } => {
             boot(&guest, accel.as_deref(), emulator, &options, mirror_uri)
         }
         Task::Test { emulator, boots_only, only, thorough } => {
