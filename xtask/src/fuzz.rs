@@ -1,15 +1,21 @@
 //! The fuzz targets of `fuzz/`, through cargo-fuzz.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::paths;
 use crate::run;
+use crate::tally::Tally;
 
-/// Targets that need the crate `machine`, which is a feature: Cranelift comes with it.
-const OF_MACHINE: &[&str] = &["architecture"];
+/// Targets that need the crate `machine` or the translator, which is a feature: Cranelift comes with it.
+const OF_MACHINE: &[&str] = &["architecture", "block", "cache", "device_tree", "elf", "options"];
+/// The longest input, in bytes.
+const INPUT_BYTES_MAX: &str = "-max_len=4096";
+/// Executions of each target in `oss-fuzz-check`: that it starts, and takes its corpus.
+const CHECKED_RUNS: u32 = 200;
 
 /// The targets: a file each.
 fn targets() -> Result<Vec<String>> {
@@ -23,26 +29,141 @@ fn targets() -> Result<Vec<String>> {
 
 /// Prints the targets.
 pub fn list() -> Result<()> {
-    targets()?.iter().for_each(|name| println!("{name}"));
+    for name in targets()? {
+        println!("{name:<14} {:>3} seeds", files(&seeds(&name))?.len());
+    }
     Ok(())
 }
 
-/// Runs a target for so many seconds; what it finds is below `fuzz/artifacts`.
-pub fn run(name: &str, seconds: u64) -> Result<()> {
+/// Inputs that are kept: seeds, and one for each bug that was found.
+fn seeds(name: &str) -> PathBuf {
+    paths::root().join("fuzz/seeds").join(name)
+}
+
+/// What a run collects; not kept in the repository.
+fn corpus(name: &str) -> PathBuf {
+    paths::root().join("fuzz/corpus").join(name)
+}
+
+/// The files of a directory, none where there is none.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut found: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    found.retain(|path| path.is_file());
+    found.sort();
+    Ok(found)
+}
+
+/// cargo-fuzz's `verb` on a target.
+fn cargo_fuzz(verb: &str, name: &str) -> Result<Command> {
     let targets = targets()?;
     ensure!(targets.iter().any(|target| target == name), "no fuzz target {name:?}; there are {}", targets.join(", "));
+    need_cargo_fuzz()?;
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root()).args(["+nightly", "fuzz", verb]);
+    if verb != "coverage" {
+        command.args(["--sanitizer", "none"]);
+    }
+    if OF_MACHINE.contains(&name) {
+        command.args(["--features", "machine"]);
+    }
+    command.arg(name);
+    Ok(command)
+}
+
+fn need_cargo_fuzz() -> Result<()> {
     if run::capture(Command::new("cargo").args(["+nightly", "fuzz", "--version"])).is_err() {
         bail!(
             "cargo-fuzz with a nightly toolchain is missing: rustup toolchain install nightly; cargo install cargo-fuzz"
         );
     }
-    let mut command = Command::new("cargo");
-    command.current_dir(paths::root()).args(["+nightly", "fuzz", "run", "--sanitizer", "none"]);
-    if OF_MACHINE.contains(&name) {
-        command.args(["--features", "machine"]);
-    }
-    command.args([name, "--", "-max_len=4096"]).arg(format!("-max_total_time={seconds}"));
+    Ok(())
+}
+
+/// Runs a target for so many seconds, from its corpus and seeds; what it finds is below `fuzz/artifacts`.
+pub fn run(name: &str, seconds: u64) -> Result<()> {
+    paths::make_directory(&corpus(name))?;
+    paths::make_directory(&seeds(name))?;
+    let mut command = cargo_fuzz("run", name)?;
+    command.arg(corpus(name)).arg(seeds(name)).args(["--", INPUT_BYTES_MAX, "-print_final_stats=1"]);
+    command.arg(format!("-max_total_time={seconds}"));
     run::run(&mut command)
+}
+
+/// Makes an input that fails smaller, or without one the corpus.
+pub fn min(name: &str, input: Option<&Path>) -> Result<()> {
+    match input {
+        Some(input) => {
+            ensure!(input.is_file(), "{} is no file", input.display());
+            run::run(cargo_fuzz("tmin", name)?.arg(input))
+        }
+        None => {
+            ensure!(corpus(name).is_dir(), "{} is not there; `fuzz run {name}` makes it", corpus(name).display());
+            run::run(cargo_fuzz("cmin", name)?.arg(corpus(name)))
+        }
+    }
+}
+
+/// Says what corpus and seeds of a target reach: edges and features, after each input has run once.
+pub fn cover(name: &str) -> Result<()> {
+    let directories: Vec<PathBuf> = [corpus(name), seeds(name)].into_iter().filter(|path| path.is_dir()).collect();
+    ensure!(!directories.is_empty(), "{name} has neither corpus nor seeds; `fuzz run {name}` makes a corpus");
+    // No new inputs: each that is there is run once, and libFuzzer counts the edges.
+    run::run(cargo_fuzz("run", name)?.args(&directories).args(["--", "-runs=0", "-print_final_stats=1"]))
+}
+
+/// Builds and starts the targets as `fuzz/oss-fuzz/build.sh` does in its container, whose directories are made below
+/// `target/oss-fuzz`.
+pub fn oss_fuzz_check() -> Result<()> {
+    need_cargo_fuzz()?;
+    let targets = targets()?;
+    let (out, work) = (paths::root().join("target/oss-fuzz/out"), paths::root().join("target/oss-fuzz/work"));
+    for directory in [&out, &work] {
+        if directory.exists() {
+            fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+        }
+        paths::make_directory(directory)?;
+    }
+    let mut tally = Tally::new();
+    let script = paths::root().join("fuzz/oss-fuzz/build.sh");
+    let built = tally.step("build.sh", || {
+        run::run(
+            Command::new("bash")
+                .arg(&script)
+                .env("SRC", paths::root().parent().context("the project is in a directory")?)
+                .env("AILERON", paths::root())
+                .env("OUT", &out)
+                .env("WORK", &work)
+                .env("CARGO_FUZZ", "cargo +nightly fuzz")
+                .env("SANITIZER_ARGUMENT", "none"),
+        )
+    });
+    if built {
+        for name in &targets {
+            tally.check(name, || starts(name, &out, &work));
+        }
+    }
+    tally.finish()
+}
+
+/// A built target runs on its seeds and the dictionary, and a few inputs more.
+fn starts(name: &str, out: &Path, work: &Path) -> Result<String> {
+    let archive = out.join(format!("{name}_seed_corpus.zip"));
+    ensure!(archive.exists(), "build.sh made no {}", archive.display());
+    let seeds = work.join(name);
+    paths::make_directory(&seeds)?;
+    run::capture(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&archive).arg(&seeds))?;
+    let mut command = Command::new(out.join(name));
+    command.current_dir(work).arg(&seeds).arg(format!("-runs={CHECKED_RUNS}"));
+    let dictionary = out.join(format!("{name}.dict"));
+    if dictionary.exists() {
+        command.arg(format!("-dict={}", dictionary.display()));
+    }
+    run::capture(&mut command)?;
+    Ok(format!("{} seeds", files(&seeds)?.len()))
 }
 
 #[cfg(test)]
@@ -53,12 +174,21 @@ mod tests {
     fn every_target_is_a_program_of_the_fuzz_workspace() {
         let manifest = fs::read_to_string(paths::root().join("fuzz/Cargo.toml")).unwrap();
         let targets = targets().unwrap();
-        assert!(targets.len() >= 4, "{targets:?}");
+        assert!(targets.len() >= 12, "{targets:?}");
         for target in &targets {
             assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target}");
         }
         let wants_machine = manifest.matches("required-features = [\"machine\"]").count();
         assert_eq!(wants_machine, OF_MACHINE.len());
         assert!(OF_MACHINE.iter().all(|name| targets.iter().any(|target| target == name)));
+    }
+
+    #[test]
+    fn every_target_has_seeds_and_a_row_in_the_documentation() {
+        let page = fs::read_to_string(paths::root().join("docs/fuzzing.md")).unwrap();
+        for target in targets().unwrap() {
+            assert!(!files(&seeds(&target)).unwrap().is_empty(), "fuzz/seeds/{target} is empty");
+            assert!(page.contains(&format!("| `{target}` |")), "{target}");
+        }
     }
 }

@@ -168,6 +168,20 @@ enum FuzzTask {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
+    /// Makes a failing input smaller, or a corpus.
+    Min {
+        /// The target.
+        name: String,
+        /// The input that fails; without it the corpus is made smaller.
+        input: Option<PathBuf>,
+    },
+    /// Says how many edges corpus and seeds of a target reach.
+    Cover {
+        /// The target.
+        name: String,
+    },
+    /// Builds the targets as OSS-Fuzz would, without a container, and starts each.
+    OssFuzzCheck,
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,6 +236,9 @@ fn run_task() -> Result<()> {
         }
         Task::Fuzz(FuzzTask::List) => fuzz::list(),
         Task::Fuzz(FuzzTask::Run { name, seconds }) => fuzz::run(&name, seconds),
+        Task::Fuzz(FuzzTask::Min { name, input }) => fuzz::min(&name, input.as_deref()),
+        Task::Fuzz(FuzzTask::Cover { name }) => fuzz::cover(&name),
+        Task::Fuzz(FuzzTask::OssFuzzCheck) => fuzz::oss_fuzz_check(),
         Task::Ci => ci::ci(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }),
         Task::Ail { write } => ail(&Plan { emulator: Emulator::Aileron, only: None, thorough: false, mirror }, write),
         Task::Diff(options) => diff::run(&options),

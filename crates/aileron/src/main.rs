@@ -1,6 +1,8 @@
 //! The command line: QEMU's spelling for what exists.
 
 mod accelerator;
+#[cfg(test)]
+mod fuzzing;
 mod log;
 mod machine_option;
 mod monitor;

@@ -1,6 +1,9 @@
 //! Any hypercalls, loads, stores and device interrupts, on either interrupt controller. What the fuzz target `interrupts`
 //! runs, and what has to hold behind each step.
 
+mod vty;
+pub use vty::vty;
+
 use crate::{Controller, InterruptMode, Interrupts, SourceKind, TIMA_OS_PAGE};
 use platform::mock::{Input, MockPartition, MockWorld};
 use platform::papr::HcallStatus;

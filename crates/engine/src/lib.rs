@@ -4,6 +4,11 @@
 //! other vCPUs and the decrementer are dealt with here; hypercalls and orders to stop are the
 //! machine's.
 
+// The machines of the tests know it by its name.
+#[cfg(any(test, feature = "fuzzing"))]
+extern crate self as engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod translation;
 
 use cpu::Interrupt;

@@ -1,6 +1,9 @@
 //! Any sequence of hypercalls on the hash table, compared with a model of it that was written from PAPR: codes, registers,
 //! entries, and how often vCPUs are told to forget a page. What the fuzz target `hpt` runs.
 
+mod rtas;
+pub use rtas::rtas;
+
 use crate::calls::test_support::Rig;
 use memory::hpt::Found;
 use platform::CallingVcpu;

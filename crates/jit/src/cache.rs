@@ -22,6 +22,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::blob::{Blob, Guest, Key, PAGE, guest_hash_of, key_of, word_at};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod saver;
 pub use saver::Saver;
 

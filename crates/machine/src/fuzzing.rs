@@ -1,6 +1,11 @@
 //! Any vectors for `ibm,client-architecture-support`, read a second time here, on any platform. What the fuzz target
 //! `architecture` runs.
 
+mod device_tree;
+mod elf;
+pub use device_tree::device_tree;
+pub use elf::elf;
+
 use crate::mmu::Mmu;
 use crate::negotiation::{Agreed, Platform, Refusal};
 use cpu::model::{POWER8, POWER9, POWER10};

@@ -7,6 +7,8 @@
 pub mod access;
 pub mod context;
 pub mod fetched;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod interrupts;
 pub mod observer;
 pub mod raised;

@@ -1,0 +1,221 @@
+//! Any radix tables, any accesses, and `tlbie` where the architecture wants it: what the TLB answers, compared with a walk
+//! at each access. What the fuzz target `mmu` runs.
+
+use crate::{Silent, Vcpu};
+use cpu::bits::{lpcr, msr};
+use cpu::model::{POWER9, POWER10};
+use memory::Memory;
+use memory::mail::Invalidation;
+use memory::radix::{self, Access, Authority, ProcessTable};
+use platform::mock::Input;
+use std::sync::Arc;
+use timing::Clock;
+
+const RAM_BYTES: u64 = 1 << 20;
+/// Process table; the rest of the tables follow.
+const PROCESSES: u64 = 0x1_0000;
+const PIDS: u64 = 4;
+/// Tables of the first level, one for each process, of 32 entries: a space of 31 bits.
+const ROOTS: u64 = 0x2_0000;
+/// Tables of the second and third level, of 32 and 512 entries.
+const MIDDLES: u64 = 0x3_0000;
+const LEAVES: u64 = 0x4_0000;
+/// Tables of each of both kinds.
+const TABLES: u64 = 4;
+/// Root: a space of 2^31 bytes (RTS = 0), 2^5 entries. 31 = 5 + 5 + 9 + 12.
+const ROOT_SIZE: u64 = 5;
+const VALID: u64 = 1 << 63;
+const LEAF: u64 = 1 << 62;
+
+/// A change of an entry of a level: where, what, and the pages that it maps.
+fn entry(input: &mut Input<'_>) -> (u64, u64, u32) {
+    let rights = u64::from(input.byte()) & 0xF | u64::from(input.byte()) & 0x180;
+    // Mostly RAM without the tables, now and then nothing.
+    let real = match input.byte() {
+        0..=239 => 0x8_0000 + (u64::from(input.byte()) << 12) % 0x8_0000,
+        240..=249 => u64::from(input.half()) << 12,
+        _ => input.doubleword() & 0x01FF_FFFF_FFFF_F000,
+    };
+    let leaf = LEAF | rights | u64::from(input.byte() & 0x30);
+    let valid = if input.one_in(8) { 0 } else { VALID };
+    match input.byte() % 8 {
+        0 => {
+            let at = ROOTS + u64::from(input.byte()) % PIDS * 0x100 + u64::from(input.byte() % 32) % 4 * 8;
+            let table = MIDDLES + u64::from(input.byte()) % TABLES * 0x100;
+            (at, valid | if input.one_in(16) { leaf | real & !0x3FF_FFFF } else { table | 5 }, 26)
+        }
+        1 => {
+            let at = MIDDLES + u64::from(input.byte()) % TABLES * 0x100 + u64::from(input.byte() % 4) * 8;
+            let table = LEAVES + u64::from(input.byte()) % TABLES * 0x1000;
+            (at, valid | if input.one_in(8) { leaf | real & !0x1F_FFFF } else { table | 9 }, 21)
+        }
+        _ => {
+            let at = LEAVES + u64::from(input.byte()) % TABLES * 0x1000 + u64::from(input.byte() % 16) * 8;
+            (at, valid | leaf | real, 12)
+        }
+    }
+}
+
+/// An address, mostly in what is mapped.
+fn address(input: &mut Input<'_>) -> u64 {
+    let quadrant = input.pick(&[0u64, 0, 0, 3 << 62]);
+    let within =
+        u64::from(input.byte() % 4) << 26 | u64::from(input.byte() % 4) << 21 | u64::from(input.byte() % 16) << 12;
+    let offset = input.pick(&[0u64, 8, 0x7F0, 0xFF8, 0xFFC, 0xFFF]);
+    if input.one_in(32) { input.doubleword() } else { quadrant | within | offset }
+}
+
+/// Accesses and changes that `data` says.
+///
+/// # Panics
+/// If the TLB allows what a walk refuses, or the other way round, or leads elsewhere.
+pub fn mmu(data: &[u8]) {
+    let mut input = Input::new(data);
+    let memory = Arc::new(Memory::new(RAM_BYTES, 1).expect("a MiB"));
+    let model = if input.one_in(2) { &POWER9 } else { &POWER10 };
+    let mut v = Vcpu::new(0, model, memory.clone(), Arc::new(Clock::virtual_time(0)), Arc::new(Silent));
+    memory.hub().mailbox(0).set_quiet(false);
+    let put = |at: u64, value: u64| memory.write(at, &value.to_be_bytes()).expect("inside of RAM");
+    for pid in 0..PIDS {
+        put(PROCESSES + pid * 16, ROOTS + pid * 0x100 | ROOT_SIZE);
+        for n in 0..4 {
+            put(ROOTS + pid * 0x100 + n * 8, VALID | MIDDLES + (pid + n) % TABLES * 0x100 | 5);
+        }
+    }
+    for table in 0..TABLES {
+        for n in 0..4 {
+            put(MIDDLES + table * 0x100 + n * 8, VALID | LEAVES + (table + n) % TABLES * 0x1000 | 9);
+        }
+    }
+    // What is read tells where it was read.
+    for at in (0x8_0000..RAM_BYTES).step_by(8) {
+        put(at, at.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    }
+    let table = ProcessTable { base: PROCESSES, size_bytes: 0x1000 };
+    v.process_table = table;
+    v.set_lpcr(v.state.lpcr | lpcr::HR | lpcr::UPRT | lpcr::GTSE);
+    v.set_pid(1);
+    v.set_msr(msr::SF | msr::IR | msr::DR | msr::LE | msr::ME);
+    while !input.is_empty() {
+        match input.byte() % 16 {
+            0..=2 => change(&mut v, &memory, &mut input),
+            3 => v.set_pid(u32::from(input.byte()) % (PIDS as u32 + 1)),
+            4 => v.set_msr(v.state.msr ^ msr::PR),
+            5 => {
+                v.state.spr.amr = u64::from(input.byte()) << 56;
+                v.state.spr.iamr = u64::from(input.byte()) << 56;
+                v.keys_changed();
+            }
+            6 => v.invalidate(Invalidation::Page { pid: v.state.spr.pid, ea: address(&mut input), shift: 12 }),
+            _ => access(&mut v, &memory, table, &mut input),
+        }
+    }
+}
+
+/// Changes an entry, and has forgotten what may be known of the old one: not if that was invalid.
+fn change(v: &mut Vcpu, memory: &Memory, input: &mut Input<'_>) {
+    let (at, new, shift) = entry(input);
+    let old = memory.read_be_u64(at).expect("a table is in RAM");
+    memory.write(at, &new.to_be_bytes()).expect("inside of RAM");
+    if old & VALID == 0 {
+        return;
+    }
+    let leaf_table = shift == 12;
+    if leaf_table && input.one_in(2) {
+        // Page by page, wherever the table can be reached from, under each process.
+        let index = (at - LEAVES) % 0x1000 / 8;
+        for pid in 0..=PIDS as u32 {
+            for upper in 0..16u64 {
+                for quadrant in [0, 3 << 62] {
+                    let ea = quadrant | upper / 4 << 26 | upper % 4 << 21 | index << 12;
+                    v.invalidate(Invalidation::Page { pid: if quadrant == 0 { pid } else { 0 }, ea, shift });
+                }
+            }
+        }
+    } else if input.one_in(2) {
+        for pid in 0..=PIDS as u32 {
+            v.invalidate(Invalidation::Process { pid });
+        }
+    } else {
+        v.invalidate(Invalidation::All);
+    }
+}
+
+fn access(v: &mut Vcpu, memory: &Memory, table: ProcessTable, input: &mut Input<'_>) {
+    let ea = address(input);
+    let who = Authority {
+        problem: v.state.msr & msr::PR != 0,
+        amr: v.state.spr.amr,
+        iamr: v.state.spr.iamr,
+        pid: v.state.spr.pid,
+    };
+    let size = input.pick(&[1u32, 2, 4, 8]);
+    let kind = input.pick(&[Access::Load, Access::Load, Access::Store, Access::Fetch]);
+    let ea = if kind == Access::Fetch { ea & !3 } else { ea };
+    let bytes = if kind == Access::Fetch { 4 } else { u64::from(size) };
+    // The byte at each end decides; what is stored is what stands there, so that tables and pages stay as they are.
+    let last = ea.wrapping_add(bytes - 1);
+    let walk = |ea: u64| -> Option<u64> {
+        let leaf = radix::translate(memory, table, ea, kind, who).ok()?;
+        memory.host(leaf.real, 1).map(|_| leaf.real)
+    };
+    let content = |reals: &[Option<u64>]| -> Option<Vec<u8>> {
+        let read = |real: &Option<u64>| {
+            let mut byte = [0];
+            memory.read((*real)?, &mut byte).ok()?;
+            Some(byte[0])
+        };
+        reals.iter().map(read).collect()
+    };
+    let context = || format!("{kind:?} of {bytes} at {ea:#x} by {who:x?}");
+    match kind {
+        Access::Fetch => {
+            let found = v.fetch_address(ea).ok();
+            assert_eq!(found, walk(ea), "{}", context());
+        }
+        Access::Load => {
+            let found = v.load(ea, size).ok();
+            let ends = walk(ea).and(walk(last)).is_some();
+            let reals: Vec<_> = if ends { (0..bytes).map(|n| walk(ea.wrapping_add(n))).collect() } else { vec![None] };
+            let wanted = content(&reals).map(|b| b.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)));
+            assert_eq!(found, wanted, "{}", context());
+        }
+        Access::Store => {
+            let value = input.doubleword();
+            let before: Vec<u8> = {
+                let mut all = vec![0; RAM_BYTES as usize - 0x8_0000];
+                memory.read(0x8_0000, &mut all).expect("inside of RAM");
+                all
+            };
+            // Not into the tables, which the model would have to follow.
+            let reals: Vec<_> = (0..bytes).map(|n| walk(ea.wrapping_add(n))).collect();
+            if reals.iter().flatten().any(|real| *real < 0x8_0000) {
+                return;
+            }
+            let done = v.store(ea, size, value).is_ok();
+            assert_eq!(done, reals.iter().all(Option::is_some), "{}", context());
+            let mut wanted = before;
+            if done {
+                for (real, byte) in reals.iter().flatten().zip(value.to_le_bytes()) {
+                    wanted[(real - 0x8_0000) as usize] = byte;
+                }
+            }
+            let mut after = vec![0; wanted.len()];
+            memory.read(0x8_0000, &mut after).expect("inside of RAM");
+            assert!(after == wanted, "{}: memory differs", context());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::mock::some_bytes;
+
+    #[test]
+    fn the_tlb_answers_as_a_walk() {
+        for seed in 0..300 {
+            mmu(&some_bytes(seed, 3000));
+        }
+    }
+}
