@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod interrupts;
 mod nvram;
 mod rtc;
+mod sync;
 mod vio;
 mod xics;
 mod xive;

@@ -17,6 +17,7 @@ pub mod hpt;
 pub mod mail;
 pub mod radix;
 pub mod ram;
+mod sync;
 pub mod tlb;
 
 pub use hpt::HashTable;

@@ -13,8 +13,8 @@
 
 use crate::alarm::Alarm;
 use crate::hpt::VirtualPage;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst, fence};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, pause};
 use std::time::Duration;
 
 /// Reasons for a vCPU to leave its run of blocks: bits of [`Mailbox::pending`].
@@ -122,7 +122,7 @@ impl Mailbox {
     /// The bits of [`pending`] now set. One relaxed load: this is polled at each block head.
     #[inline(always)]
     pub fn pending(&self) -> u32 {
-        self.pending.load(std::sync::atomic::Ordering::Relaxed)
+        self.pending.load(crate::sync::atomic::Ordering::Relaxed)
     }
 
     /// Address of the pending word, for generated code.
@@ -297,7 +297,7 @@ impl Hub {
             while mailbox.served.load(SeqCst) < number && !is_spared(mailbox) {
                 serve();
                 spins += 1;
-                if spins < 64 { std::hint::spin_loop() } else { std::thread::yield_now() }
+                pause(spins);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Two bounded queues between vCPU threads and host threads.
 
 use crate::lock;
+use crate::sync::{Condvar, Mutex, PoisonError, thread};
 use platform::{Console, InputNotifier};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Input that may wait for the guest.
@@ -130,7 +130,7 @@ impl QueuedConsole {
     }
 
     /// Waits for output and takes all of it. Whatever was taken before counts as written.
-    fn take_output(&self) -> Vec<u8> {
+    pub(crate) fn take_output(&self) -> Vec<u8> {
         let mut output = lock(&self.output);
         output.writing = false;
         if output.queue.is_empty() {
