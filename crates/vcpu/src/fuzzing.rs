@@ -77,14 +77,14 @@ pub fn mmu(data: &[u8]) {
     memory.hub().mailbox(0).set_quiet(false);
     let put = |at: u64, value: u64| memory.write(at, &value.to_be_bytes()).expect("inside of RAM");
     for pid in 0..PIDS {
-        put(PROCESSES + pid * 16, ROOTS + pid * 0x100 | ROOT_SIZE);
+        put(PROCESSES + pid * 16, (ROOTS + pid * 0x100) | ROOT_SIZE);
         for n in 0..4 {
-            put(ROOTS + pid * 0x100 + n * 8, VALID | MIDDLES + (pid + n) % TABLES * 0x100 | 5);
+            put(ROOTS + pid * 0x100 + n * 8, VALID | (MIDDLES + (pid + n) % TABLES * 0x100) | 5);
         }
     }
     for table in 0..TABLES {
         for n in 0..4 {
-            put(MIDDLES + table * 0x100 + n * 8, VALID | LEAVES + (table + n) % TABLES * 0x1000 | 9);
+            put(MIDDLES + table * 0x100 + n * 8, VALID | (LEAVES + (table + n) % TABLES * 0x1000) | 9);
         }
     }
     // What is read tells where it was read.
@@ -127,7 +127,7 @@ fn change(v: &mut Vcpu, memory: &Memory, input: &mut Input<'_>) {
         for pid in 0..=PIDS as u32 {
             for upper in 0..16u64 {
                 for quadrant in [0, 3 << 62] {
-                    let ea = quadrant | upper / 4 << 26 | upper % 4 << 21 | index << 12;
+                    let ea = quadrant | (upper / 4) << 26 | (upper % 4) << 21 | index << 12;
                     v.invalidate(Invalidation::Page { pid: if quadrant == 0 { pid } else { 0 }, ea, shift });
                 }
             }
