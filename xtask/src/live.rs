@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::emulator::Boot;
+use crate::emulator::{Boot, Emulator};
 use crate::{initrd, paths, run};
 
 /// How long anything may take on a busy host.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How often is looked.
 const GLANCE: Duration = Duration::from_millis(10);
-/// What the monitor shows when it waits for a command.
-const PROMPT: &str = "(aileron) ";
+/// What a monitor shows when it waits for a command: `(aileron) `, `(qemu) `.
+const PROMPTS: [&str; 2] = ["(aileron) ", "(qemu) "];
 /// A worker for each processor, which prints number after number, each with its checksum.
 const LOAD: &str = "for w in $(seq $(nproc)); do (i=0; while :; do i=$((i+1)); echo \"SUM $w $i $(echo $w $i | sha256sum | \
                     cut -c1-16)\"; done) & done\n";
@@ -36,6 +36,7 @@ pub struct Live {
     readers: Vec<JoinHandle<()>>,
     monitor: PathBuf,
     command: String,
+    is_qemu: bool,
 }
 
 /// How it ended.
@@ -67,6 +68,7 @@ impl Live {
         let directory = paths::checks();
         paths::make_directory(&directory)?;
         let monitor = directory.join(format!("{name}.{}.monitor", std::process::id()));
+        let is_qemu = boot.emulator == Emulator::Qemu;
         let mut boot = boot.clone();
         boot.options.extend(["-monitor".into(), format!("unix:{},server=on,wait=off", monitor.display())]);
         let mut command = boot.command();
@@ -79,7 +81,7 @@ impl Live {
             pump(child.stderr.take().expect("piped"), stderr.clone()),
         ];
         let stdin = child.stdin.take().expect("piped");
-        Ok(Live { child, stdin, console, stderr, readers, monitor, command: spelled })
+        Ok(Live { child, stdin, console, stderr, readers, monitor, command: spelled, is_qemu })
     }
 
     /// Boots a guest to its shell, and starts the load.
@@ -150,7 +152,8 @@ impl Live {
     /// A command that says nothing when it is done.
     pub fn order(&self, line: &str) -> Result<()> {
         let said = self.monitor(line)?;
-        ensure!(said.is_empty(), "{line}: {said}");
+        // QEMU's shows what is typed, letter by letter.
+        ensure!(self.is_qemu || said.is_empty(), "{line}: {said}");
         Ok(())
     }
 
@@ -187,7 +190,7 @@ impl Drop for Live {
 
 fn read_answer(reader: &mut impl std::io::BufRead) -> Result<String> {
     let mut said = Vec::new();
-    while !said.ends_with(PROMPT.as_bytes()) {
+    while !PROMPTS.iter().any(|prompt| said.ends_with(prompt.as_bytes())) {
         let buffer = reader.fill_buf().context("the monitor is silent")?;
         // It has ended, as by quit.
         if buffer.is_empty() {
@@ -198,7 +201,8 @@ fn read_answer(reader: &mut impl std::io::BufRead) -> Result<String> {
         reader.consume(count);
     }
     let said = String::from_utf8_lossy(&said).into_owned();
-    Ok(said.strip_suffix(PROMPT).unwrap_or(&said).trim_end().to_owned())
+    let answer = PROMPTS.iter().find_map(|prompt| said.strip_suffix(prompt)).unwrap_or(&said);
+    Ok(answer.trim_end().to_owned())
 }
 
 /// A line of the load: worker, number, checksum.

@@ -14,6 +14,7 @@ mod nice;
 mod plot;
 pub mod programs;
 mod report;
+mod restore;
 mod results;
 mod rows;
 mod saved;

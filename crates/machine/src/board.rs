@@ -26,7 +26,7 @@ use memory::{HashTable, Memory, hpt};
 use platform::{Console, Entropy, PaprDevice, Partition as _, StartRequest};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 use vcpu::Vcpu;
 use vcpu::threads::Core;
@@ -127,7 +127,6 @@ pub struct Machine {
     pub(crate) engines: Vec<(Engine, Turn)>,
     /// The next run goes on from a saved machine, and not from power-on.
     pub(crate) is_loaded: bool,
-    began: Option<SystemTime>,
     pub(crate) cores: Vec<Arc<Core>>,
     /// Counters of the runs before the last reboot.
     earlier: EngineStats,
@@ -261,6 +260,7 @@ impl Machine {
             clock,
             entropy: config.entropy.clone(),
             boot: Mutex::new(None),
+            began: OnceLock::new(),
         };
         let agreed = platform.expected(mmu, interrupts.active());
         board.check_affinity(&agreed)?;
@@ -281,7 +281,6 @@ impl Machine {
             nvram,
             engines: Vec::new(),
             is_loaded: false,
-            began: None,
             cores: Vec::new(),
             earlier: EngineStats::default(),
         };
@@ -331,7 +330,6 @@ impl Machine {
                 self.power_on()?;
             }
             first = false;
-            self.began = Some(SystemTime::now());
             self.run_once()?;
             match self.runner.shared.ending() {
                 Some(Ending::End(end)) => break end,
@@ -407,9 +405,9 @@ impl Machine {
         sum
     }
 
-    /// When the first instruction of the last start or reboot was about to be executed.
+    /// When the first instruction was about to be executed.
     pub fn began(&self) -> Option<SystemTime> {
-        self.began
+        self.runner.began.get().copied()
     }
 
     /// The clock.

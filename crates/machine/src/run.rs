@@ -14,7 +14,8 @@ use hypervisor::{DispatchInfo, Hypervisor};
 use memory::mail::pending;
 use platform::{Entropy, HcallContext, Mmio, Partition as _, RunState, StartRequest};
 use snapshot::{FieldError, Io};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 use vcpu::Vcpu;
 
 /// Instructions that a vCPU executes in its turn under the virtual clock.
@@ -52,6 +53,8 @@ pub(crate) struct Runner {
     pub entropy: Arc<dyn Entropy>,
     /// For the first start after power-on.
     pub boot: Mutex<Option<BootRegisters>>,
+    /// When a vCPU was about to execute the first instruction.
+    pub began: OnceLock<SystemTime>,
 }
 
 /// A vCPU asleep in `H_CEDE` or `H_JOIN`.
@@ -172,6 +175,7 @@ impl Runner {
                     }
                 },
             }
+            self.began.get_or_init(SystemTime::now);
             match engine.run(RUN_INSTRUCTIONS) {
                 EngineExit::Budget => {}
                 EngineExit::Stopped => self.called_out(engine.vcpu()),
@@ -302,6 +306,7 @@ impl Runner {
     }
 
     fn take_turn(&self, engine: &mut Engine, turn: &mut Turn) {
+        self.began.get_or_init(SystemTime::now);
         let mut left = TURN_INSTRUCTIONS;
         while left > 0 && !self.shared.is_ending() {
             let before = engine.retired();

@@ -31,6 +31,8 @@ pub enum Group {
     System,
     /// `scaling.c`.
     Scaling,
+    /// From a saved guest to its first instruction.
+    Restore,
 }
 
 impl Group {
@@ -42,6 +44,7 @@ impl Group {
             Self::Integer => "integer",
             Self::System => "system",
             Self::Scaling => "scaling",
+            Self::Restore => "restore",
         }
     }
 }
@@ -105,6 +108,9 @@ pub const HASH_COLD_CPU: &str = "boot hash cold, CPU";
 /// Two loops at once.
 pub const SCALING: &str = "two vCPUs";
 
+/// From a saved guest to its first instruction.
+pub const RESTORE: &str = "restore";
+
 /// Every row, in the table's order.
 pub const ROWS: &[Row] = &[
     boot(BOOT_COLD_WALL, "s", Compare::QemuByOwn, Some((2.0, Some(3.0)))),
@@ -146,6 +152,7 @@ pub const ROWS: &[Row] = &[
         compare: Compare::OwnByNative,
         wanted: Some((0.9, Some(0.97))),
     },
+    Row { name: RESTORE, unit: "ms", group: Group::Restore, compare: Compare::QemuByOwn, wanted: None },
 ];
 
 /// Measured values, one a run, by row and side.

@@ -14,10 +14,11 @@ use crate::guests::{self, Fetched};
 use crate::paths;
 use crate::perf::nice::Niceness;
 use crate::perf::programs::{self, Programs};
+use crate::perf::restore::Saved;
 use crate::perf::results::{self, Sample};
 use crate::perf::rows::{
     BOOT_COLD_CPU, BOOT_COLD_WALL, BOOT_MEMORY, BOOT_RETIRED, BOOT_WARM_CPU, BOOT_WARM_WALL, Group, HASH_COLD_CPU,
-    HASH_COLD_WALL, ROWS, SCALING, Side, Values,
+    HASH_COLD_WALL, RESTORE, ROWS, SCALING, Side, Values,
 };
 use crate::perf::saved::Run;
 use crate::perf::{facts, page_with, plot, report, retired};
@@ -30,7 +31,7 @@ const PICTURE: &str = "docs/performance.svg";
 /// What the suite is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only rows with this in their name, or a group: boot, hash, integer, system, scaling. May be given several times.
+    /// Only rows with this in their name, or a group: boot, hash, integer, system, scaling, restore. May be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// How often everything is measured; the table has the medians.
@@ -69,7 +70,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
     for only in &options.only {
         ensure!(
             ROWS.iter().any(|row| row.group.name() == only || row.name.contains(only.as_str())),
-            "no row has {only:?} in its name; there are the groups boot, hash, integer, system, scaling, and the rows {}",
+            "no row has {only:?} in its name; there are the groups boot, hash, integer, system, scaling, restore, and the rows {}",
             rows.join("; ")
         );
     }
@@ -178,6 +179,13 @@ impl Suite<'_> {
         if boots && !self.options.aileron_only {
             self.count_under_qemu();
         }
+        let restores = self.options.wants_some_of(Group::Restore);
+        let mut saved = Vec::new();
+        for emulator in self.emulators(1).into_iter().filter(|_| restores) {
+            let mut boot = self.prepared(emulator);
+            boot.options.retain(|option| option != "-stats");
+            saved.push((emulator, Saved::make(&boot)?));
+        }
         for number in 1..=self.options.runs {
             let run = format!("run {number} of {}", self.options.runs);
             for emulator in self.emulators(number) {
@@ -189,6 +197,11 @@ impl Suite<'_> {
                 }
                 if self.options.wants_some_of(Group::Hash) {
                     self.hash_boot(emulator, &run)?;
+                }
+                for (_, saved) in saved.iter().filter(|(whose, _)| *whose == emulator) {
+                    let ms = saved.restore()?;
+                    self.say(&format!("{run}, restore, {emulator:?}: {ms:.1} ms"));
+                    self.values.add(RESTORE, side(emulator), ms);
                 }
                 self.kernels(emulator, &run)?;
                 self.scaling(emulator, &run)?;
