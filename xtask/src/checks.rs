@@ -20,6 +20,7 @@ use crate::direct;
 use crate::emulator::{Action, Boot, Emulator, Outcome, watch};
 use crate::guests::{self, Fetched};
 use crate::load;
+use crate::migrate;
 use crate::paths;
 use crate::run;
 use crate::tally::Tally;
@@ -149,6 +150,9 @@ fn all_checks() -> Vec<Check> {
         add(&row.name(), true, Box::new(move |plan| row.run(plan)));
     }
     add("migrations", true, Box::new(migrations::some));
+    for row in migrate::ROWS.into_iter().filter(|row| row.daily) {
+        add(&row.name(), true, Box::new(move |plan| row.run(&plan.guest(GUEST)?)));
+    }
     add("xics", false, Box::new(xics));
     // `cargo xtask load` has them all, for longer.
     for row in [load::ROWS[0], load::ROWS[3]] {

@@ -178,6 +178,40 @@ impl Live {
         }
         Ok(Ended { status, console: text(&self.console), stderr: text(&self.stderr) })
     }
+
+    /// What the emulator has said so far.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) -> Result<Ended> {
+        self.child.kill()?;
+        self.ended()
+    }
+
+    /// Sums that the load has printed so far.
+    pub fn sums(&self) -> u64 {
+        count_sums(&text(&self.console))
+    }
+
+    /// Waits until the load prints something, or the emulator ends: whether it runs.
+    pub fn runs_or_ends(&mut self) -> Result<bool> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let ended = self.child.try_wait()?.is_some();
+            if self.sums() > 0 || ended {
+                return Ok(!ended);
+            }
+            thread::sleep(GLANCE);
+        }
+        bail!("it neither runs nor ends; command: {}", self.command);
+    }
 }
 
 impl Drop for Live {

@@ -22,6 +22,7 @@ mod guests;
 mod initrd;
 mod live;
 mod load;
+mod migrate;
 mod paths;
 mod perf;
 mod run;
@@ -92,6 +93,9 @@ enum Task {
     },
     /// Has guests under load, with each translation and each interrupt controller: right answers, nothing lost.
     Load(load::Options),
+    /// Moves a guest under load from one process to another, over TCP; with --kills cuts the connection, or kills the
+    /// destination, at random moments, and looks that never two copies run.
+    Migrate(migrate::Options),
     /// What the instruction table has: rows, those with semantics, and those that were compared with QEMU's user mode, by
     /// chapter and facility. Makes the comparison first.
     Coverage,
@@ -229,6 +233,7 @@ fn run_task() -> Result<()> {
         }
         Task::BigEndian { only, build_only } => big_endian::run(only.as_deref(), build_only, mirror_uri),
         Task::Load(options) => load::run(&options, mirror_uri),
+        Task::Migrate(options) => migrate::run(&options, mirror_uri),
         Task::Coverage => coverage::run(),
         Task::Matrix { only, write } => {
             let page = write.map(|page| paths::root().join(page));

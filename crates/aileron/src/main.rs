@@ -20,6 +20,7 @@ use devices::Nvram;
 use devices::console::{ConsoleSpec, NullConsole, QueuedConsole, open_file, open_pty, open_stdout, open_unix_server};
 use hypervisor::capability::{CapBasis, CapOption, resolve};
 use log::Log;
+use machine::migration::MigrationError;
 use machine::{Config, End, Handle, HostEntropy, Machine, Topology};
 use monitor::Monitor;
 use platform::{Console, Entropy, SeededEntropy};
@@ -103,6 +104,16 @@ fn run(mut settings: Settings) -> Result<u8> {
     let monitor = Monitor::new(Arc::new(control));
     let guard = terminal_of(&settings, &backs, &handle, &monitor)?;
     start_monitor(settings.monitor.as_ref(), monitor).context("-monitor")?;
+    if settings.start_paused {
+        handle.start_paused().context("-S")?;
+    }
+    if let Some(uri) = &settings.incoming {
+        match machine.receive(uri) {
+            // Somebody here ended it: the run tells of that.
+            Err(MigrationError::Stopped) => {}
+            received => received.context("-incoming")?,
+        }
+    }
     let end = machine.run();
     drop(guard);
     log.flush();

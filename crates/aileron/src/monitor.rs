@@ -1,7 +1,9 @@
 //! The monitor: commands for a running machine, as a person types them. What there is stands in [`COMMANDS`] and [`INFO`],
 //! names, help and action in one row. It reaches the machine through [`Control`] only, which another protocol can use too.
 
+use crate::{say, values};
 use machine::Handle;
+use machine::migration::Uri;
 use platform::RunState;
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,6 +35,18 @@ pub trait Control: Send + Sync {
     fn name(&self) -> Option<String>;
     /// The machine is saved to a file.
     fn save(&self, path: &Path) -> Result<(), String>;
+    /// The guest goes somewhere else; with `detached` it is not waited for.
+    fn migrate(&self, uri: &str, detached: bool) -> Result<(), String>;
+    /// It does not.
+    fn cancel_migration(&self);
+    /// Bytes a second, and milliseconds of downtime; what is `None` stays.
+    fn limit_migration(&self, bandwidth: Option<u64>, downtime_ms: Option<u64>);
+    /// How migrations are limited.
+    fn migration_limits(&self) -> (u64, u64);
+    /// How the last one stands.
+    fn migration(&self) -> String;
+    /// Whether the guest is somewhere else for good.
+    fn is_handed_over(&self) -> bool;
 }
 
 /// The machine of this process.
@@ -46,8 +60,8 @@ pub struct Running {
 /// What [`machine::End::Quit`] says after `quit`.
 pub const QUIT: &str = "ended from the monitor";
 
-fn or_lockstep(done: bool) -> Result<(), String> {
-    if done { Ok(()) } else { Err("two machines in lockstep cannot do that".into()) }
+fn or_why<T>(done: Result<T, impl ToString>) -> Result<T, String> {
+    done.map_err(|why| why.to_string())
 }
 
 impl Control for Running {
@@ -60,15 +74,15 @@ impl Control for Running {
     }
 
     fn reset(&self) -> Result<(), String> {
-        or_lockstep(self.handle.reset())
+        or_why(self.handle.reset())
     }
 
     fn stop(&self) -> Result<(), String> {
-        or_lockstep(self.handle.pause())
+        or_why(self.handle.pause())
     }
 
     fn cont(&self) -> Result<(), String> {
-        or_lockstep(self.handle.resume())
+        or_why(self.handle.resume())
     }
 
     fn is_stopped(&self) -> bool {
@@ -84,7 +98,49 @@ impl Control for Running {
     }
 
     fn save(&self, path: &Path) -> Result<(), String> {
-        self.handle.save(path).map_err(|error| error.to_string())
+        or_why(self.handle.save(path))
+    }
+
+    fn migrate(&self, uri: &str, detached: bool) -> Result<(), String> {
+        let uri: Uri = or_why(uri.parse())?;
+        let begun = or_why(self.handle.begin_migration(&uri))?;
+        let migrate = move || {
+            let result = begun.run();
+            let said = match &result {
+                Ok(progress) => {
+                    let ms = progress.downtime.unwrap_or_default().as_secs_f64() * 1e3;
+                    format!("the guest was handed over, downtime {ms:.1} ms; this machine stays stopped")
+                }
+                Err(error) => format!("migrate: {error}"),
+            };
+            say::line(&format!("aileron: {said}"));
+            or_why(result.map(drop))
+        };
+        if detached {
+            or_why(std::thread::Builder::new().name("migrate".into()).spawn(migrate).map(drop))
+        } else {
+            migrate()
+        }
+    }
+
+    fn cancel_migration(&self) {
+        self.handle.cancel_migration();
+    }
+
+    fn limit_migration(&self, bandwidth: Option<u64>, downtime_ms: Option<u64>) {
+        self.handle.limit_migration(bandwidth, downtime_ms);
+    }
+
+    fn migration_limits(&self) -> (u64, u64) {
+        self.handle.migration_limits()
+    }
+
+    fn migration(&self) -> String {
+        self.handle.migration_progress().to_string()
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.handle.is_handed_over()
     }
 }
 
@@ -115,16 +171,29 @@ static COMMANDS: &[Command] = &[
         run: |machine, _| machine.cont().map(|()| String::new()) },
     Command { names: &["savevm"], argument: "file", help: "saves the machine to a file, for -loadvm; it goes on then",
         run: save },
+    Command { names: &["migrate"], argument: "[-d] uri", run: migrate,
+        help: "moves the guest to tcp:HOST:PORT, unix:PATH, file:PATH or exec:COMMAND; -d: without waiting for it" },
+    Command { names: &["migrate_cancel"], argument: "", help: "the guest stays here",
+        run: |machine, _| { machine.cancel_migration(); NOTHING } },
+    Command { names: &["migrate_set_parameter"], argument: "name value", run: set_parameter,
+        help: "max-bandwidth: a second, in MiB or with a unit, 0 for all there is; downtime-limit: in ms" },
     Command { names: &["quit", "q"], argument: "", help: "ends the emulator", run: |machine, _| { machine.quit(); NOTHING } },
 ];
 
 #[rustfmt::skip]
 static INFO: &[Command] = &[
     Command { names: &["status"], argument: "", help: "whether the machine runs", run: |machine, _| {
-        Ok(format!("VM status: {}\n", if machine.is_stopped() { "paused" } else { "running" }))
+        let words = [(machine.is_handed_over(), "paused (postmigrate)"), (machine.is_stopped(), "paused")];
+        Ok(format!("VM status: {}\n", words.iter().find(|(so, _)| *so).map_or("running", |(_, word)| *word)))
     } },
     Command { names: &["cpus"], argument: "", help: "what each vCPU does", run: |machine, _| {
         Ok(machine.vcpus().iter().enumerate().map(|(index, state)| format!("CPU #{index}: {state:?}\n")).collect())
+    } },
+    Command { names: &["migrate"], argument: "", help: "how the last migration stands",
+        run: |machine, _| Ok(machine.migration() + "\n") },
+    Command { names: &["migrate_parameters"], argument: "", help: "what migrations may take", run: |machine, _| {
+        let (bandwidth, ms) = machine.migration_limits();
+        Ok(format!("max-bandwidth: {bandwidth} bytes/second\ndowntime-limit: {ms} ms\n"))
     } },
     Command { names: &["name"], argument: "", help: "the partition's name", run: |machine, _| {
         Ok(machine.name().map_or(String::new(), |name| format!("{name}\n")))
@@ -156,6 +225,25 @@ fn save(machine: &dyn Control, file: &str) -> Result<String, String> {
         return Err("savevm: expected the name of a file".into());
     }
     machine.save(Path::new(file)).map(|()| String::new())
+}
+
+fn migrate(machine: &dyn Control, words: &str) -> Result<String, String> {
+    let (detached, uri) = words.strip_prefix("-d ").map_or((false, words), |uri| (true, uri.trim()));
+    // As people who are used to QEMU type commands.
+    let uri = uri.strip_prefix('"').and_then(|uri| uri.strip_suffix('"')).unwrap_or(uri);
+    machine.migrate(uri, detached).map(|()| String::new())
+}
+
+fn set_parameter(machine: &dyn Control, words: &str) -> Result<String, String> {
+    let (name, value) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    let value = value.trim();
+    let why = |error: anyhow::Error| format!("migrate_set_parameter {name}: {error:#}");
+    match name {
+        "max-bandwidth" => machine.limit_migration(Some(values::size(value, 1 << 20).map_err(why)?), None),
+        "downtime-limit" => machine.limit_migration(None, Some(values::number(value).map_err(why)?)),
+        _ => return Err(format!("unknown parameter '{name}': expected max-bandwidth or downtime-limit")),
+    }
+    NOTHING
 }
 
 fn run(table: &[Command], machine: &dyn Control, line: &str) -> Result<String, String> {
@@ -283,7 +371,7 @@ mod tests {
         }
         fn reset(&self) -> Result<(), String> {
             self.note("reset");
-            or_lockstep(false)
+            Err("two machines in lockstep".into())
         }
         fn stop(&self) -> Result<(), String> {
             *self.1.lock().unwrap() = true;
@@ -306,6 +394,28 @@ mod tests {
             self.note("save");
             if path == Path::new("a file") { Ok(()) } else { Err(path.display().to_string()) }
         }
+        fn migrate(&self, uri: &str, detached: bool) -> Result<(), String> {
+            if detached { Ok(()) } else { Err(format!("<{uri}>")) }
+        }
+        fn cancel_migration(&self) {
+            self.note("cancel");
+        }
+        fn limit_migration(&self, bandwidth: Option<u64>, downtime_ms: Option<u64>) {
+            self.note(match (bandwidth, downtime_ms) {
+                (Some(0x20_0000), None) => "2 MiB/s",
+                (None, Some(30)) => "30 ms",
+                _ => "other limits",
+            });
+        }
+        fn migration_limits(&self) -> (u64, u64) {
+            (1, 2)
+        }
+        fn migration(&self) -> String {
+            "none".into()
+        }
+        fn is_handed_over(&self) -> bool {
+            false
+        }
     }
 
     #[test]
@@ -324,7 +434,20 @@ mod tests {
         assert_eq!(answer("info cpus"), "CPU #0: Running\nCPU #1: Stopped\n");
         assert_eq!(answer("info name"), "p\n");
         assert_eq!(answer("savevm a file"), "");
+        recorder.0.lock().unwrap().clear();
+        for line in [
+            "migrate -d unix:x",
+            "migrate_cancel",
+            "migrate_set_parameter max-bandwidth 2",
+            "migrate_set_parameter downtime-limit 30",
+        ] {
+            assert_eq!(answer(line), "", "{line}");
+        }
+        assert_eq!(*recorder.0.lock().unwrap(), ["cancel", "2 MiB/s", "30 ms"]);
+        assert!(answer("info migrate_parameters").contains("downtime-limit: 2 ms"));
+        assert_eq!(answer("migrate \"exec:cat > x\""), "Error: <exec:cat > x>\n");
         for (line, word) in [
+            ("migrate_set_parameter x 1", "'x'"),
             ("savevm", "name of a file"),
             ("savevm x/y", "x/y"),
             ("nmj", "'nmj'"),

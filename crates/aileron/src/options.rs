@@ -62,6 +62,8 @@ pub enum Id {
     StateHash,
     Loadvm,
     MigrateCheck,
+    Incoming,
+    StartPaused,
     Msg,
 }
 
@@ -95,7 +97,6 @@ const NO_DEVICES: &str = "there are no devices beside those of every machine yet
 const NO_NETWORK: &str = "there is no network yet";
 const NO_MONITOR: &str = "the monitor has nothing for it yet";
 const NO_GDB: &str = "there is no gdb server yet";
-const NO_MIGRATION: &str = "there is no live migration yet; -loadvm loads what the monitor's savevm has saved";
 const NO_FIRMWARE: &str = "kernels are entered directly, without firmware";
 const NO_GRAPHICS: &str = "there are no graphics and no sound";
 const NO_KVM: &str = "this emulates; it does not use the host's virtualization";
@@ -148,6 +149,9 @@ pub static OPTIONS: &[Row] = &[
     row(&["stats"], None, Id::Stats, "counters on standard error at the end; instructions are counted for it, which costs some speed"),
     row(&["loadvm"], Some("file"), Id::Loadvm,
         "goes on from where a machine of the same command line was saved; the file must not change meanwhile"),
+    row(&["incoming"], Some("uri"), Id::Incoming,
+        "waits for a guest that the monitor's migrate sends, at tcp:HOST:PORT, unix:PATH, file:PATH or exec:COMMAND"),
+    row(&["S"], None, Id::StartPaused, "vCPUs stand still until the monitor's cont"),
     row(&["migrate-check"], Some("file"), Id::MigrateCheck,
         "says whether the partition saved in file could go on in a machine of this command line, if not, why; runs nothing"),
     row(&["state-hash"], None, Id::StateHash, "hash of registers, RAM and devices on standard error at the end"),
@@ -188,10 +192,8 @@ pub static OPTIONS: &[Row] = &[
     refused(&["bios"], Some("file"), NO_FIRMWARE),
     refused(&["gdb"], Some("where"), NO_GDB),
     refused(&["s"], None, NO_GDB),
-    refused(&["S"], None, "the guest begins at once; the monitor's stop and cont come later"),
     refused(&["debugcon", "qmp-pretty", "dfilter", "trace", "plugin", "pidfile", "run-with"], Some("what"), NO_MONITOR),
     refused(&["daemonize", "preconfig"], None, NO_MONITOR),
-    refused(&["incoming"], Some("where"), NO_MIGRATION),
     refused(&["enable-kvm"], None, NO_KVM),
     refused(&["vnc", "spice", "g", "rotate"], Some("what"), NO_GRAPHICS),
     refused(&["singlestep", "one-insn-per-tb"], None, "-d in_asm and a debugger in the guest are what there is"),

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use cpu::CpuModel;
 use cpu::model::MODELS;
 use devices::console::ConsoleSpec;
+use machine::migration::Uri;
 use machine::{Accelerator, AcceleratorKind};
 use std::path::PathBuf;
 
@@ -82,6 +83,10 @@ pub struct Settings {
     pub state_hash: bool,
     /// A saved machine, to go on from.
     pub loadvm: Option<PathBuf>,
+    /// Where a guest comes from.
+    pub incoming: Option<Uri>,
+    /// vCPUs stand still at first.
+    pub start_paused: bool,
     /// A saved machine, to be looked at only.
     pub migrate_check: Option<PathBuf>,
     /// What was accepted and comes to nothing.
@@ -149,6 +154,8 @@ impl Reader {
             state_hash: false,
             loadvm: None,
             migrate_check: None,
+            incoming: None,
+            start_paused: false,
             warnings: Vec::new(),
         };
         Reader {
@@ -248,6 +255,8 @@ impl Reader {
             Id::Stats => self.settings.stats = true,
             Id::StateHash => self.settings.state_hash = true,
             Id::Loadvm => self.settings.loadvm = Some(value.into()),
+            Id::Incoming => self.settings.incoming = Some(value.parse()?),
+            Id::StartPaused => self.settings.start_paused = true,
             Id::MigrateCheck => self.settings.migrate_check = Some(value.into()),
             Id::Msg => {
                 for (key, value) in key_values(value) {

@@ -13,7 +13,7 @@ use crate::lockstep::{self, Follower};
 use crate::mmu::{self, Mmu};
 use crate::negotiation::{Agreed, Platform};
 use crate::numa::Numa;
-use crate::outside::{Patient, Ram, Time};
+use crate::outside::{Gate, Patient, Ram, Time};
 use crate::run::{BootRegisters, Panicked, Runner, Turn};
 use crate::shared::{End, Ending, Shared, lock};
 use crate::topology::Topology;
@@ -200,6 +200,9 @@ impl Machine {
         let vty = |(console, node): (&Arc<dyn Console>, &VioNode)| {
             Vty::new(node.reg, node.xisr, console.clone(), interrupts.clone())
         };
+        for console in &mut config.consoles {
+            *console = Arc::new(Gate { console: console.clone(), shared: shared.clone() });
+        }
         if clock.is_virtual() {
             for console in &mut config.consoles {
                 *console = Arc::new(Patient { console: console.clone(), shared: shared.clone() });
@@ -311,6 +314,7 @@ impl Machine {
     /// # Errors
     /// [`MachineError::VcpuPanicked`], [`MachineError::Differ`] in lockstep, and what else keeps a guest from booting again.
     pub fn run(&mut self) -> Result<End, MachineError> {
+        self.runner.shared.open_inputs(true);
         let end = self.run_to_the_end();
         self.runner.shared.close();
         end
@@ -369,10 +373,12 @@ impl Machine {
     /// No vCPU runs: does what somebody wants done meanwhile, and time stands still.
     fn stand(&mut self) {
         self.runner.clock.pause();
+        self.runner.shared.open_inputs(false);
         while let Some(order) = self.runner.shared.next_order() {
             order(self);
         }
         self.runner.clock.resume();
+        self.runner.shared.open_inputs(true);
     }
 
     /// Ends it with its process, to which memory goes back as a whole: to give back each block and page of code that was

@@ -7,10 +7,23 @@ use crate::twin::Outside;
 use platform::Partition as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use thiserror::Error;
 
 /// Ends, stops or saves a machine's run from any thread.
 #[derive(Debug, Clone)]
 pub struct Handle(pub(crate) Target);
+
+/// Why a machine cannot do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unable {
+    /// There are two.
+    #[error("two machines in lockstep cannot do that")]
+    Lockstep,
+    /// Nothing lets its guest go on here.
+    #[error("the guest was handed over to another machine: it is not here any more")]
+    HandedOver,
+}
 
 /// Whom a [`Handle`] tells.
 #[derive(Debug, Clone)]
@@ -44,28 +57,43 @@ impl Handle {
         }
     }
 
-    /// The machine starts again as after power-on. False: not in lockstep.
-    pub fn reset(&self) -> bool {
-        self.alone().map(|(shared, _)| shared.end(Ending::Reboot)).is_some()
+    /// A machine that is not two, and still has its guest.
+    fn here(&self) -> Result<(&Arc<Shared>, &timing::Clock), Unable> {
+        let (shared, clock) = self.alone().ok_or(Unable::Lockstep)?;
+        if shared.migration.handed_over.load(SeqCst) { Err(Unable::HandedOver) } else { Ok((shared, clock)) }
     }
 
-    /// vCPUs and the real clock stand still until [`Handle::resume`]. False: not in lockstep.
-    pub fn pause(&self) -> bool {
-        let paused = self.start_paused();
-        if let Some((shared, _)) = self.alone() {
-            shared.wait_for_rest();
-        }
-        paused
+    /// The machine starts again as after power-on.
+    ///
+    /// # Errors
+    /// [`Unable`].
+    pub fn reset(&self) -> Result<(), Unable> {
+        self.here().map(|(shared, _)| shared.end(Ending::Reboot))
+    }
+
+    /// vCPUs and the real clock stand still until [`Handle::resume`].
+    ///
+    /// # Errors
+    /// [`Unable`].
+    pub fn pause(&self) -> Result<(), Unable> {
+        self.start_paused()?;
+        self.here().map(|(shared, _)| shared.wait_for_rest())
     }
 
     /// As [`Handle::pause`], before the run begins: it begins with standing still.
-    pub fn start_paused(&self) -> bool {
-        self.alone().map(|(shared, clock)| shared.call_rest(clock.is_virtual())).is_some()
+    ///
+    /// # Errors
+    /// [`Unable`].
+    pub fn start_paused(&self) -> Result<(), Unable> {
+        self.here().map(|(shared, clock)| shared.call_rest(clock.is_virtual()))
     }
 
-    /// They go on. False: not in lockstep.
-    pub fn resume(&self) -> bool {
-        self.alone().map(|(shared, _)| shared.resume()).is_some()
+    /// They go on.
+    ///
+    /// # Errors
+    /// [`Unable`].
+    pub fn resume(&self) -> Result<(), Unable> {
+        self.here().map(|(shared, _)| shared.resume_unless(|| shared.migration.handed_over.load(SeqCst)))
     }
 
     /// Whether vCPUs stand still.

@@ -100,6 +100,31 @@ impl Console for Patient {
     }
 }
 
+/// A console whose input is told only while the machine does not stand still.
+pub(crate) struct Gate {
+    pub console: Arc<dyn Console>,
+    pub shared: Arc<Shared>,
+}
+
+impl Console for Gate {
+    fn read(&self, buffer: &mut [u8]) -> usize {
+        self.console.read(buffer)
+    }
+
+    fn write(&self, data: &[u8]) -> usize {
+        self.console.write(data)
+    }
+
+    fn set_input_notifier(&self, notifier: InputNotifier) {
+        let shared = self.shared.clone();
+        self.console.set_input_notifier(Arc::new(move || shared.input(&notifier)));
+    }
+
+    fn flush(&self) {
+        self.console.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

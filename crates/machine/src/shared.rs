@@ -4,11 +4,14 @@
 //! is left there under the slot's lock, and its mailbox wakes it.
 
 use crate::board::Machine;
+use crate::migration::Migration;
 use crate::topology::Topology;
 use cpu::CpuModel;
 use memory::Memory;
 use memory::mail::pending;
-use platform::{ExternalInterruptLines, Partition, ProcessTable, RunState, Shutdown, StartError, StartRequest};
+use platform::{
+    ExternalInterruptLines, InputNotifier, Partition, ProcessTable, RunState, Shutdown, StartError, StartRequest,
+};
 use snapshot::{FieldError, Io, Section, SectionId};
 use std::collections::VecDeque;
 use std::fmt;
@@ -89,6 +92,22 @@ pub struct Shared {
     /// Whether the machine wants its vCPUs back, for a rest or an order: looked at by vCPUs that were called out.
     is_called: AtomicBool,
     ignore_guest_panic: bool,
+    pub(crate) migration: Migration,
+    inputs: Mutex<Inputs>,
+}
+
+/// Input that consoles tell of: what comes while the machine stands still is told when it goes on, since it changes RAM and
+/// devices.
+#[derive(Default)]
+struct Inputs {
+    open: bool,
+    held: Vec<InputNotifier>,
+}
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open: {}, held: {}", self.open, self.held.len())
+    }
 }
 
 /// What is to be done while no vCPU executes anything, by the machine's own thread.
@@ -156,6 +175,8 @@ impl Shared {
             rest_changed: Condvar::new(),
             is_called: AtomicBool::new(false),
             ignore_guest_panic,
+            migration: Migration::default(),
+            inputs: Mutex::default(),
         }
     }
 
@@ -222,7 +243,14 @@ impl Shared {
 
     /// They go on.
     pub(crate) fn resume(&self) {
-        lock(&self.rest).wanted = false;
+        self.resume_unless(|| false);
+    }
+
+    /// They go on, unless this is so when nobody can change it.
+    pub(crate) fn resume_unless(&self, stays: impl FnOnce() -> bool) {
+        let mut rest = lock(&self.rest);
+        rest.wanted &= stays();
+        drop(rest);
         self.rest_changed.notify_all();
     }
 
@@ -289,6 +317,25 @@ impl Shared {
             (0..self.slots.len()).for_each(|index| self.memory.hub().mailbox(index).raise(pending::STOP));
         }
         None
+    }
+
+    /// A console has input: told at once, or when the machine goes on.
+    pub(crate) fn input(&self, notifier: &InputNotifier) {
+        let mut inputs = lock(&self.inputs);
+        if inputs.open {
+            notifier();
+        } else if !inputs.held.iter().any(|held| Arc::ptr_eq(held, notifier)) {
+            inputs.held.push(notifier.clone());
+        }
+    }
+
+    /// Whether input is told at once. Behind a `false` nobody is telling any more.
+    pub(crate) fn open_inputs(&self, open: bool) {
+        let mut inputs = lock(&self.inputs);
+        inputs.open = open;
+        if open {
+            inputs.held.drain(..).for_each(|notifier| notifier());
+        }
     }
 
     /// There will be no further run. Orders that nobody took are dropped.
@@ -507,6 +554,9 @@ impl Section for Shared {
             rest_changed: _,
             is_called: _,
             ignore_guest_panic: _,
+            migration: _,
+            // They wait in the console, and are told when the machine goes on.
+            inputs: _,
         } = self;
         let mut translation = TranslationOfAll { table: *lock(process_table), lpcr: lpcr.load(SeqCst) };
         translation.fields(io)?;

@@ -12,6 +12,7 @@
 
 pub mod access;
 pub mod alarm;
+mod dirty;
 pub mod hash;
 pub mod hpt;
 pub mod mail;

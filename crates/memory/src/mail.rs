@@ -72,6 +72,8 @@ pub enum Message {
         /// Real page number.
         page: u64,
     },
+    /// Forget write access to all pages: it is wanted to be known which are written to.
+    WithdrawAllWrites,
     /// Forget decoded code of the real 4K page with this number: it was written to.
     DropCode {
         /// Real page number.

@@ -1,6 +1,7 @@
 //! Guest RAM: one mapping, the pages that hold decoded code, and the checked way in for
 //! everyone who is not an engine's fast path (devices, hypercalls, RTAS, loaders).
 
+use crate::dirty::Dirty;
 use crate::hpt::{HashTable, PageSizes};
 use crate::mail::{Hub, Message};
 use crate::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, access};
@@ -155,6 +156,7 @@ impl GuestRam {
 pub struct Memory {
     ram: GuestRam,
     code: Box<[AtomicU32]>,
+    pub(crate) dirty: Dirty,
     hub: Hub,
     /// vCPUs have it at hand; this one is for those that start.
     hash_table: Mutex<Arc<HashTable>>,
@@ -169,7 +171,7 @@ impl Memory {
         let ram = GuestRam::new(bytes)?;
         let code = (0..bytes >> PAGE_SHIFT).map(|_| AtomicU32::new(0)).collect();
         let hash_table = Mutex::new(Arc::new(HashTable::none(PageSizes::up_to(16))));
-        Ok(Memory { ram, code, hub: Hub::new(vcpus), hash_table })
+        Ok(Memory { ram, code, dirty: Dirty::new(bytes), hub: Hub::new(vcpus), hash_table })
     }
 
     /// The vCPUs' mailboxes.
@@ -295,9 +297,13 @@ impl Memory {
     #[allow(unsafe_code)]
     pub fn compare_exchange_be_u64(&self, real: u64, old: u64, new: u64) -> bool {
         // SAFETY: `host` checked the range.
-        self.host(real, 8).is_some_and(
+        let stored = self.host(real, 8).is_some_and(
             |p| unsafe { access::compare_exchange(p, 8, old.swap_bytes(), new.swap_bytes()) } == old.swap_bytes(),
-        )
+        );
+        if stored {
+            self.track(real >> PAGE_SHIFT);
+        }
+        stored
     }
 
     /// Whether the real page holds decoded code.
@@ -334,9 +340,10 @@ impl Memory {
     }
 
     /// Says that bytes of the page changed: decoded code of it is dropped by every vCPU at its next
-    /// block. Cheap when the page holds none.
+    /// block. Cheap when the page holds none and nobody tracks writes.
     #[inline]
     pub fn note_store(&self, page: u64) {
+        self.track(page);
         if self.is_code(page) {
             self.drop_code(page);
         }
@@ -378,6 +385,12 @@ impl Memory {
         self.code.iter().for_each(|w| {
             let _ = w.fetch_update(SeqCst, SeqCst, |w| Some((w | STATE).wrapping_add(1)));
         });
+        self.track_all();
+    }
+
+    /// Addresses of all pages that may not be zero, in order.
+    pub(crate) fn used_pages(&self) -> impl Iterator<Item = u64> {
+        self.ram.used_pages()
     }
 
     /// Feeds every page that is not zero to `f`, in order: what a state hash is taken of.

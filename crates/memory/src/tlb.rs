@@ -371,6 +371,12 @@ impl Tlb {
         }
     }
 
+    /// Withdraws write access to all pages.
+    pub fn withdraw_all_writes(&mut self) {
+        self.forget_anchors();
+        self.data.iter_mut().for_each(|e| e.write = INVALID);
+    }
+
     /// Withdraws write access to a real page, which from now on holds decoded code.
     pub fn withdraw_writes(&mut self, page: u64) {
         self.forget_anchors();

@@ -424,7 +424,9 @@ impl Vcpu {
             return self.bad_real_address(ea);
         };
         if cacheable && !self.page_is_watched(page) {
-            let write = write && !self.memory.is_code(real >> PAGE_SHIFT);
+            // While writes are tracked, a load does not make a page one that may be written to unseen.
+            let wanted = access == Access::Store || !self.memory.tracks_writes();
+            let write = write && wanted && !self.memory.is_code(real >> PAGE_SHIFT);
             let addend = (host as u64).wrapping_sub(page);
             self.tlb.fill(ea, context, read, write, addend, real);
             // Code may have been marked between the look and the fill; its withdrawal message may
@@ -432,6 +434,14 @@ impl Vcpu {
             if write && self.memory.is_code(real >> PAGE_SHIFT) {
                 self.tlb.withdraw_writes(real >> PAGE_SHIFT);
             }
+            // Tracking may have begun since the look.
+            if write && self.memory.tracks_writes() {
+                self.memory.note_dirty(real >> PAGE_SHIFT);
+            }
+        }
+        // Without an entry too: who has the address writes before it serves its mail.
+        if access == Access::Store && self.memory.tracks_writes() {
+            self.memory.note_dirty(real >> PAGE_SHIFT);
         }
         let offset = (ea & PAGE_OFFSET) as usize;
         Ok(Place::Ram(host.wrapping_add(offset), real))

@@ -293,6 +293,7 @@ impl Vcpu {
             match message {
                 Message::Invalidate(what) => self.invalidate(what),
                 Message::WithdrawWrites { page } => self.tlb.withdraw_writes(page),
+                Message::WithdrawAllWrites => self.tlb.withdraw_all_writes(),
                 Message::DropCode { page } => self.code_events.push(CodeEvent::DropPage(page)),
                 Message::ForgetTranslations => self.code_events.push(CodeEvent::ForgetTranslations),
                 Message::ForgetEverything => {

@@ -15,6 +15,7 @@ use crate::shared::lock;
 use file::RamChunks;
 use memory::{HashTable, RamError};
 use snapshot::{Archive, SectionId, SnapshotError, Unpacker};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use told::{InUse, Told};
@@ -101,6 +102,16 @@ impl Machine {
     /// # Errors
     /// [`SavedError`]; a file that was there is as it was then.
     pub(crate) fn save(&mut self, path: &Path) -> Result<(), SavedError> {
+        let (mut ram, pages) = RamChunks::of(&self.runner.ram.0);
+        let state = self.state(Some(&mut ram), path)?;
+        file::write(path, &state, &self.runner.ram.0, &pages)
+    }
+
+    /// Header and sections; without `ram` those of a stream, which has RAM beside them. No vCPU runs. `name` is for errors.
+    ///
+    /// # Errors
+    /// Why it cannot be saved now.
+    pub(crate) fn state(&mut self, ram: Option<&mut RamChunks>, name: &Path) -> Result<Vec<u8>, SavedError> {
         if self.follower.is_some() {
             return Err(SavedError::Lockstep);
         }
@@ -110,15 +121,13 @@ impl Machine {
         for (engine, _) in &mut self.engines {
             engine.vcpu().serve_mail();
         }
-        let (mut ram, pages) = RamChunks::of(&self.runner.ram.0);
         let mut archive = Archive::Save(Default::default());
-        let state = Told::of(&self.config)
+        Told::of(&self.config)
             .sections(&mut archive)
-            .and_then(|()| archive.section(RAM, 0, |io| ram.fields(io)))
+            .and_then(|()| ram.map_or(Ok(()), |ram| archive.section(RAM, 0, |io| ram.fields(io))))
             .and_then(|()| self.sections(&mut archive))
             .and_then(|()| archive.finish())
-            .map_err(|source| SavedError::Content { path: path.into(), source })?;
-        file::write(path, &state, &self.runner.ram.0, &pages)
+            .map_err(|source| SavedError::Content { path: name.into(), source })
     }
 
     /// Puts a machine that was never started where the saved one stood. RAM shows the file's, which must not change.
@@ -127,30 +136,53 @@ impl Machine {
     /// [`SavedError`]; the machine is of no use then.
     pub fn load(&mut self, path: &Path) -> Result<(), SavedError> {
         let (file, state) = file::open(path)?;
-        let content = |source| SavedError::Content { path: path.into(), source };
-        let mut archive = Archive::Load(Unpacker::parse(&state).map_err(content)?);
+        self.load_state(&state, Some(&file), path)?;
+        match &mut self.follower {
+            Some(follower) => follower.machine.load(path),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a partition with this state may go on here. `name` is for errors.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check_state(&self, state: &[u8], name: &Path) -> Result<(), SavedError> {
+        self.archive_that_fits(state, name).map(drop)
+    }
+
+    fn archive_that_fits<'a>(&self, state: &'a [u8], name: &Path) -> Result<Archive<'a>, SavedError> {
+        let content = |source| SavedError::Content { path: name.into(), source };
+        let mut archive = Archive::Load(Unpacker::parse(state).map_err(content)?);
         let mut told = Told::default();
         told.sections(&mut archive).map_err(content)?;
         let in_use = peek(&archive).map_err(content)?;
         let refusals = told.refusals(&self.config, &in_use);
-        if !refusals.is_empty() {
-            return Err(SavedError::Refused { path: path.into(), refusals });
+        if refusals.is_empty() { Ok(archive) } else { Err(SavedError::Refused { path: name.into(), refusals }) }
+    }
+
+    /// Puts a machine that was never started where another one stood, from header and sections. RAM is `file`'s behind them,
+    /// or without one what is there.
+    ///
+    /// # Errors
+    /// [`SavedError`]; the machine is of no use then.
+    pub(crate) fn load_state(&mut self, state: &[u8], file: Option<&File>, name: &Path) -> Result<(), SavedError> {
+        let content = |source| SavedError::Content { path: name.into(), source };
+        let mut archive = self.archive_that_fits(state, name)?;
+        if let Some(file) = file {
+            let mut ram = RamChunks::of_size(self.config.ram_bytes);
+            archive.section(RAM, 0, |io| ram.fields(io)).map_err(content)?;
+            let at = file::ram_offset(state.len() as u64);
+            let shown = self.runner.ram.0.map_from_file(file, at, &ram.ranges());
+            shown.map_err(|source| SavedError::Ram { path: name.into(), source })?;
         }
-        let mut ram = RamChunks::of_size(self.config.ram_bytes);
-        archive.section(RAM, 0, |io| ram.fields(io)).map_err(content)?;
-        let at = file::ram_offset(state.len() as u64);
-        let shown = self.runner.ram.0.map_from_file(&file, at, &ram.ranges());
-        shown.map_err(|source| SavedError::Ram { path: path.into(), source })?;
         self.engines = self.new_engines();
         self.sections(&mut archive).and_then(|()| archive.finish()).map_err(content)?;
         if let Some(client) = &self.client {
             client.quiesce();
         }
         self.is_loaded = true;
-        match &mut self.follower {
-            Some(follower) => follower.machine.load(path),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// What is saved of a machine that fits, but for its RAM.
