@@ -613,7 +613,7 @@ mod tests {
             (&["-action", "panic=pause"], &["not supported"]),
             (&["-action", "panik=none"], &["did you mean 'panic'"]),
             (&["-drive", "file=x"], &["-drive file=x", "no disks"]),
-            (&["-S"], &["-S", "not supported"]),
+            (&["-incoming", "rdma:a:1"], &["-incoming", "rdma:a:1", "tcp:HOST:PORT"]),
             (&["-seed", "-1"], &["not a number"]),
             (&["-nographic", "-monitor", "stdio"], &["-monitor stdio", "Ctrl-A c"]),
             (&["-monitor", "unix:x,client=on"], &["client=on"]),

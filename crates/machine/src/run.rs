@@ -69,7 +69,9 @@ pub(crate) struct Sleep {
 impl Sleep {
     /// The sleep of a vCPU as its MSR stands.
     fn of(vcpu: &Vcpu, since: u64) -> Sleep {
-        Sleep { wanted: vcpu.pending_mask & !pending::MAIL | pending::PROD | pending::STOP, since }
+        // A look at the clock is taken whenever the sleep is looked at.
+        let interrupts = vcpu.pending_mask & !(pending::MAIL | pending::LOOK);
+        Sleep { wanted: interrupts | pending::PROD | pending::STOP, since }
     }
 }
 
