@@ -379,7 +379,7 @@ mod tests {
         let long = [&[Kind::Pages as u8][..], &u64::MAX.to_le_bytes()].concat();
         let damaged = [&[Kind::Ready as u8][..], &[0; 16]].concat();
         for (bytes, word) in
-            [(&[99u8; 9][..], "99"), (&long, "Pages"), (&damaged, "damaged"), (&damaged[..12], "cut off")]
+            [(&[99u8; 9][..], "0x63"), (&long, "Pages"), (&damaged, "damaged"), (&damaged[..12], "cut off")]
         {
             let said = raw(bytes);
             assert!(said.contains(word), "{said}");
