@@ -94,7 +94,7 @@ pub fn rtas(data: &[u8]) {
             }
             other => panic!("H_RTAS: {other}"),
         }
-        if input.one_in(16) {
+        if input.one_in(64) {
             let saved = save(&rig.hypervisor);
             let fresh = Rig::new(processor, &[]);
             let mut io = Io::load(fresh.hypervisor.id().version, &saved);
