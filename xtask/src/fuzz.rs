@@ -156,6 +156,8 @@ fn starts(name: &str, out: &Path, work: &Path) -> Result<String> {
     let seeds = work.join(name);
     paths::make_directory(&seeds)?;
     run::capture(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&archive).arg(&seeds))?;
+    // Before it runs: it adds what it finds.
+    let count = files(&seeds)?.len();
     let mut command = Command::new(out.join(name));
     command.current_dir(work).arg(&seeds).arg(format!("-runs={CHECKED_RUNS}"));
     let dictionary = out.join(format!("{name}.dict"));
@@ -163,7 +165,7 @@ fn starts(name: &str, out: &Path, work: &Path) -> Result<String> {
         command.arg(format!("-dict={}", dictionary.display()));
     }
     run::capture(&mut command)?;
-    Ok(format!("{} seeds", files(&seeds)?.len()))
+    Ok(format!("{count} seeds"))
 }
 
 #[cfg(test)]
