@@ -7,3 +7,4 @@ mod guest;
 mod lockstep;
 mod machine_check;
 mod saved;
+mod set_mode;
