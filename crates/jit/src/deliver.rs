@@ -401,7 +401,14 @@ impl Maker {
     fn new() -> Result<Self, DeliverError> {
         let host = |e: &dyn std::fmt::Display| DeliverError::Host(e.to_string());
         let mut flags = settings::builder();
-        for (name, value) in [("opt_level", "speed"), ("is_pic", "false"), ("use_colocated_libcalls", "false")] {
+        // Made at each start: what a test build has verified is not verified again.
+        let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
+        for (name, value) in [
+            ("opt_level", "speed"),
+            ("is_pic", "false"),
+            ("use_colocated_libcalls", "false"),
+            ("enable_verifier", verifier),
+        ] {
             flags.set(name, value).map_err(|e| host(&e))?;
         }
         let isa = cranelift_native::builder().map_err(|e| host(&e))?;
