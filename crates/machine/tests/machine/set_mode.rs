@@ -1,4 +1,5 @@
-//! What `H_SET_MODE` sets takes effect: watchpoints fire in code that was running before, on every engine.
+//! What `H_SET_MODE` sets takes effect: watchpoints fire in code that was running before, on every engine, and the byte order of
+//! interrupts is there on every vCPU, whatever it does, before the caller goes on.
 
 use crate::guest::{config, image};
 use cpu::CpuModel;
@@ -168,4 +169,107 @@ fn watchpoints_that_were_set_fire() {
         watched(model, dawr(2, DATA - 8, 0x44a, true, BOTH));
     }
     watched(&POWER10, dawr(5, DATA, 0x4a, true, BOTH));
+}
+
+/// In the image: the block that starts vCPU 1, where it begins, and handlers in either byte order.
+const START: u32 = 0x120;
+const SECOND: u32 = 0x140;
+const BIG: u32 = 0x1d0;
+const LITTLE: u32 = 0x1d8;
+/// The words by which both talk, beside [`DATA`].
+const GO: u64 = DATA + 8;
+
+/// Puts a branch to a handler at 0xC00, in the byte order that is asked for then.
+fn byte_order(little: bool) -> String {
+    let word = 0x4840_0002 | if little { LITTLE } else { BIG };
+    let word = if little { word.swap_bytes() } else { word };
+    format!(
+        "addis r5,0,{}\nori r5,r5,{}\nstw r5,0xc00(0)
+         addi r3,0,0x31c\naddi r4,0,{}\naddi r5,0,4\naddi r6,0,0\naddi r7,0,0\nsc 1\n",
+        (word >> 16) as i16,
+        word & 0xffff,
+        u8::from(little)
+    )
+}
+
+fn handlers() -> [(u32, Vec<u32>); 2] {
+    let handler = assembled("addi r31,r31,1\nrfid");
+    let turned = handler.iter().map(|word| word.swap_bytes()).collect();
+    [(BIG, handler), (LITTLE, turned)]
+}
+
+/// vCPU 0 changes the byte order of interrupts while vCPU 1 is stopped, asleep, and in a loop; each time vCPU 1 then makes a
+/// system call, whose handler is one in the right byte order only.
+#[test]
+fn byte_order_is_there_on_every_vcpu_before_the_caller_goes_on() {
+    let wait = |number: u32| format!("ld r9,{DATA}(r30)\ncmpdi 0,r9,{number}\nbne .-8\n");
+    let delay = "addis r5,0,4\nmtspr 9,r5\nbdnz .\n";
+    let code = [
+        "or r30,r4,r4\n".to_owned(),
+        byte_order(true),
+        format!("addis r3,0,0\nori r3,r3,0xf000\naddi r4,r30,{START}\nsc 1\n"),
+        wait(1),
+        delay.to_owned(),
+        byte_order(false),
+        "addi r3,0,0xe8\naddi r4,0,1\nsc 1\n".to_owned(),
+        wait(2),
+        delay.to_owned(),
+        byte_order(true),
+        format!("addi r9,0,3\nstd r9,{GO}(r30)\n"),
+        wait(3),
+        POWER_OFF.to_owned(),
+    ];
+    let second = format!(
+        "or r30,r3,r3
+         addi r31,0,0
+         addis r9,0,0x7fff
+         mtspr 22,r9
+         sc 0
+         std r31,{DATA}(r30)
+         addi r3,0,0xe0
+         sc 1
+         sc 0
+         std r31,{DATA}(r30)
+         ld r9,{GO}(r30)
+         cmpdi 0,r9,3
+         bne .-8
+         sc 0
+         std r31,{DATA}(r30)
+         b ."
+    );
+    let start = vec![0x2006, 3, 1, 1, 0x40_0000 + SECOND, 0x40_0000, 0];
+    let [big, little] = handlers();
+    let path = kernel(&code.concat(), &[(START, start), (SECOND, assembled(&second)), big, little]);
+    for kind in [AcceleratorKind::Interp, AcceleratorKind::Jit] {
+        for clock in [Clock::virtual_time(0), Clock::real(None)] {
+            let accelerator = Accelerator { kind, threshold: 1, ..Accelerator::default() };
+            let (end, _) = run(Config { accelerator, ..config(path.clone(), clock) });
+            assert_eq!(end, End::PowerOff, "{kind:?}");
+        }
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Each boot finds big-endian interrupts, asks for little-endian ones, and boots again.
+#[test]
+fn a_reset_takes_the_byte_order_back() {
+    let ask = byte_order(true);
+    let (_, call) = ask.split_once("stw r5,0xc00(0)").unwrap();
+    let code =
+        format!("or r30,r4,r4\n{}addi r31,0,0\nsc 0\ncmpdi 0,r31,1\nbne .\n{call}{POWER_OFF}", vector(0xc00, BIG));
+    let mut block = vec![0x2004, 0, 1, 0];
+    block.resize((BIG - BLOCK) as usize / 4, 0);
+    block.extend(handlers().into_iter().flat_map(|(_, words)| words));
+    let path = image(&assembled(&code), &block);
+    let mut machine = Machine::new(Config { no_reboot: false, ..config(path.clone(), Clock::real(None)) }).unwrap();
+    let handle = machine.handle();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        handle.quit("enough");
+    });
+    assert_eq!(machine.run().unwrap(), End::Quit("enough".into()));
+    std::fs::remove_file(path).unwrap();
+    // A boot that hangs would retire millions.
+    let stats = machine.stats();
+    assert!(stats.hypercalls >= 4 && stats.retired <= 20 * stats.hypercalls + 20, "{stats}");
 }
