@@ -147,6 +147,8 @@ pub mod srr1 {
     pub const PROGRAM_PRIVILEGED: u64 = 0x0004_0000;
     /// Program: trap.
     pub const PROGRAM_TRAP: u64 = 0x0002_0000;
+    /// Program: SRR0 is behind the instruction that caused it.
+    pub const PROGRAM_BEHIND: u64 = 0x0001_0000;
     /// Trace: an instruction completed (always set on these CPUs).
     pub const TRACE: u64 = 0x4000_0000;
     /// Trace: the instruction was a load.

@@ -7,6 +7,7 @@
 //!
 //! Neither the budget nor any counter is touched: that an interrupt counts as an instruction is the caller's business.
 
+use arith::fpscr;
 use core::mem::offset_of;
 use cpu::CpuModel;
 use cpu::bits::{fscr, msr, srr1};
@@ -17,7 +18,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
-use sem::system_helpers::{KEPT_BY_RETURN, PROBLEM_STATE_HAS};
+use sem::system_helpers::{FP_EXCEPTION_STOOD, FP_EXCEPTIONS_INTERRUPT, KEPT_BY_RETURN, PROBLEM_STATE_HAS};
 use std::sync::OnceLock;
 use vcpu::Vcpu;
 use vcpu::context::{
@@ -267,6 +268,26 @@ impl Body<'_, '_> {
         self.enter(msr);
     }
 
+    /// If a floating-point exception stands and is to interrupt with this MSR: has the interrupt taken at NIA, and returns.
+    fn check_exceptions(&mut self, msr: Value, nia: Value) {
+        let modes = self.and(msr, FP_EXCEPTIONS_INTERRUPT);
+        let fpscr = self.load64(at!(state.fpscr));
+        let stands = self.and(fpscr, fpscr::FEX);
+        let zero = self.constant(0);
+        let stands = self.b.ins().select(modes, stands, zero);
+        let (go_on, interrupt) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(interrupt);
+        self.b.ins().brif(stands, interrupt, &[], go_on, &[]);
+        self.b.switch_to_block(interrupt);
+        self.store(nia, at!(state.nia));
+        self.store(msr, at!(state.msr));
+        let (causes, level) = (self.constant(FP_EXCEPTION_STOOD), self.constant(0));
+        self.raise(Vector::Program, nia, causes, level);
+        self.b.ins().call(self.take_raised, &[self.v]);
+        self.b.ins().return_(&[]);
+        self.b.switch_to_block(go_on);
+    }
+
     /// As [`Body::go_on`] with an MSR that the guest made up.
     fn go_on_with(&mut self, wanted: Value, nia: Value) {
         let problem = self.and(wanted, msr::PR);
@@ -279,6 +300,7 @@ impl Body<'_, '_> {
         let wide = self.and(new, msr::SF);
         let low = self.and(nia, u64::from(u32::MAX));
         let nia = self.b.ins().select(wide, nia, low);
+        self.check_exceptions(new, nia);
         self.go_on(new, nia);
     }
 

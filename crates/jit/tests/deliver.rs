@@ -109,6 +109,7 @@ impl Pair {
 fn random_state(random: &mut impl FnMut() -> u64) -> State {
     let mut s = State { nia: random(), lr: random(), ctr: random(), cfar: random(), ..State::default() };
     s.gpr.iter_mut().for_each(|r| *r = random());
+    s.fpscr = random();
     let r = &mut s.spr;
     (r.srr0, r.srr1, r.dar, r.dsisr) = (random(), random(), random(), random() as u32);
     (r.fscr, r.amr, r.iamr, r.ciabr) = (random(), random() & random(), random(), random() & random() & random());

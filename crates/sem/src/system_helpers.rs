@@ -1,6 +1,7 @@
 //! Helpers of the system rows. Those of [`crate::Sem::context_call`] find `state.nia` at the next instruction.
 
 use crate::{R, Vcpu, fallible};
+use arith::fpscr;
 use cpu::bits::{lpcr, msr, srr1};
 use cpu::{Interrupt, Vector};
 use isa::IsaLevel;
@@ -44,10 +45,19 @@ fn with_problem_state(value: u64) -> u64 {
     if value & msr::PR != 0 { value | PROBLEM_STATE_HAS } else { value }
 }
 
-/// Sets MSR, and keeps NIA within 32 bits if they are the mode.
+/// MSR\[FE0,FE1\]: a floating-point exception that is enabled in the FPSCR interrupts.
+pub const FP_EXCEPTIONS_INTERRUPT: u64 = msr::FE0 | msr::FE1;
+/// What SRR1 says of an enabled exception that stood in the FPSCR when MSR\[FE0,FE1\] became not zero.
+pub const FP_EXCEPTION_STOOD: u64 = srr1::PROGRAM_FP | srr1::PROGRAM_BEHIND;
+
+/// Sets MSR, and keeps NIA within 32 bits if they are the mode. The program interrupt that an enabled floating-point
+/// exception makes of MSR\[FE0,FE1\] (Power ISA 3.1, Book III, 7.5.9) is taken at NIA.
 fn go_on_with(v: &mut Vcpu, new_msr: u64, nia: u64) {
     v.set_msr(new_msr);
     v.state.nia = v.wrap_ea(nia);
+    if v.state.msr & FP_EXCEPTIONS_INTERRUPT != 0 && v.state.fpscr & fpscr::FEX != 0 {
+        v.take_interrupt(&Interrupt::new(Vector::Program, v.state.nia).with_srr1(FP_EXCEPTION_STOOD));
+    }
 }
 
 fn return_to(v: &mut Vcpu, nia: u64, saved: u64) -> bool {
@@ -218,4 +228,55 @@ pub extern "C" fn message(v: &mut Vcpu, message: u64, send: u64, _: u64) -> bool
 pub extern "C" fn tm_unavailable(v: &mut Vcpu, _: u64, _: u64, _: u64) -> bool {
     let _: R = v.raise_facility(cpu::bits::fscr::ic::TM);
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use vcpu::observer::Silent;
+
+    fn vcpu(msr: u64, fpscr: u64) -> Vcpu {
+        let memory = Arc::new(memory::Memory::new(1 << 16, 1).unwrap());
+        let clock = Arc::new(timing::Clock::virtual_time(0));
+        let mut v = Vcpu::new(0, &cpu::model::POWER9, memory, clock, Arc::new(Silent));
+        (v.state.fpscr, v.cia, v.state.nia) = (fpscr, 0x1000, 0x1004);
+        v.set_msr(msr);
+        v
+    }
+
+    /// Power ISA 3.1, Book III, 7.5.9.
+    #[test]
+    fn an_exception_that_stood_interrupts_when_the_modes_become_not_zero() {
+        let (enabled, disabled) = (fpscr::with_summaries(fpscr::ZE | fpscr::ZX), fpscr::with_summaries(fpscr::ZX));
+        for mode in [msr::FE0, msr::FE1, msr::FE0 | msr::FE1] {
+            let new = msr::SF | mode;
+            let written = |fpscr| {
+                let mut v = vcpu(msr::SF, fpscr);
+                assert!(set_msr(&mut v, new, MTMSRD, 0));
+                v
+            };
+            let returned = |fpscr| {
+                let mut v = vcpu(msr::SF, fpscr);
+                (v.state.spr.srr0, v.state.spr.srr1) = (0x2000, new);
+                assert!(rfid(&mut v, 0, 0, 0));
+                v
+            };
+            for (v, behind) in [(written(enabled), 0x1004), (returned(enabled), 0x2000)] {
+                assert_eq!(v.state.nia, Vector::Program as u64);
+                assert_eq!((v.state.spr.srr0, v.state.spr.srr1), (behind, new | FP_EXCEPTION_STOOD));
+                assert_eq!(v.state.msr & FP_EXCEPTIONS_INTERRUPT, 0);
+            }
+            for (v, behind) in [(written(disabled), 0x1004), (returned(disabled), 0x2000)] {
+                assert_eq!((v.state.nia, v.state.msr), (behind, new));
+            }
+        }
+        let mut v = vcpu(msr::SF, enabled_without_modes());
+        assert!(set_msr(&mut v, msr::SF | msr::FP, MTMSRD, 0));
+        assert_eq!(v.state.nia, 0x1004);
+    }
+
+    fn enabled_without_modes() -> u64 {
+        fpscr::with_summaries(fpscr::VE | fpscr::VXSNAN)
+    }
 }
