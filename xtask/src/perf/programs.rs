@@ -24,7 +24,7 @@ pub const HOST_COMPILER: &str = "cc";
 /// For both compilers: what a distribution builds with, and nothing that needs a library of the guest.
 pub const FLAGS: &[&str] = &["-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror"];
 /// Sources that are a program each; `off` only for the guest.
-const PROGRAMS: &[&str] = &["integer", "system", "scaling", "off"];
+const PROGRAMS: &[&str] = &["integer", "floating", "system", "scaling", "off"];
 
 /// What was built.
 #[derive(Debug)]

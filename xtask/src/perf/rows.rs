@@ -27,6 +27,8 @@ pub enum Group {
     Hash,
     /// `integer.c`.
     Integer,
+    /// `floating.c`.
+    Floating,
     /// `system.c`.
     System,
     /// `scaling.c`.
@@ -36,12 +38,16 @@ pub enum Group {
 }
 
 impl Group {
+    /// Those whose rows are kernels of a program.
+    pub const KERNELS: [Group; 3] = [Group::Integer, Group::Floating, Group::System];
+
     /// What `--only` takes; the programs have the same names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Boot => "boot",
             Self::Hash => "hash",
             Self::Integer => "integer",
+            Self::Floating => "floating",
             Self::System => "system",
             Self::Scaling => "scaling",
             Self::Restore => "restore",
@@ -137,6 +143,17 @@ pub const ROWS: &[Row] = &[
         compare: Compare::Mean(Group::Integer),
         wanted: Some((2.0, Some(2.5))),
     },
+    kernel("nbody", Group::Floating, None),
+    kernel("matmul", Group::Floating, None),
+    kernel("saxpy", Group::Floating, None),
+    kernel("mandelbrot", Group::Floating, None),
+    Row {
+        name: "floating, geomean",
+        unit: "",
+        group: Group::Floating,
+        compare: Compare::Mean(Group::Floating),
+        wanted: None,
+    },
     kernel("getppid-sc", Group::System, None),
     kernel("getppid-scv", Group::System, Some((3.0, Some(5.0)))),
     kernel("pipe-ping-pong", Group::System, Some((5.0, Some(10.0)))),
@@ -218,6 +235,7 @@ mod tests {
     fn every_kernel_of_the_sources_has_a_row() {
         let sources = [
             (Group::Integer, include_str!("../../guest-programs/integer.c")),
+            (Group::Floating, include_str!("../../guest-programs/floating.c")),
             (Group::System, include_str!("../../guest-programs/system.c")),
         ];
         for (group, source) in sources {

@@ -31,7 +31,7 @@ const PICTURE: &str = "docs/performance.svg";
 /// What the suite is asked to do.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only rows with this in their name, or a group: boot, hash, integer, system, scaling, restore. May be given several times.
+    /// Only rows with this in their name, or a group: boot, hash, integer, floating, system, scaling, restore. May be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// How often everything is measured; the table has the medians.
@@ -70,7 +70,7 @@ pub fn run(options: &Options, mirror: Option<&str>) -> Result<()> {
     for only in &options.only {
         ensure!(
             ROWS.iter().any(|row| row.group.name() == only || row.name.contains(only.as_str())),
-            "no row has {only:?} in its name; there are the groups boot, hash, integer, system, scaling, restore, and the rows {}",
+            "no row has {only:?} in its name; there are the groups boot, hash, integer, floating, system, scaling, restore, and the rows {}",
             rows.join("; ")
         );
     }
@@ -350,8 +350,7 @@ impl Suite<'_> {
     /// `program:kernel` for each, as the guest's `tests/perf` takes it: each kernel has a process of its own, so that
     /// none inherits another's memory.
     fn wanted_kernels(&self) -> Vec<String> {
-        let groups = [Group::Integer, Group::System];
-        let rows = groups.iter().flat_map(|group| ROWS.iter().filter(move |row| row.group == *group));
+        let rows = Group::KERNELS.iter().flat_map(|group| ROWS.iter().filter(move |row| row.group == *group));
         rows.filter(|row| row.unit == "ns" && self.options.wants(row.name, row.group))
             .map(|row| format!("{}:{}", row.group.name(), row.name))
             .collect()
@@ -413,7 +412,7 @@ impl Suite<'_> {
         let wanted = |name: &str| ROWS.iter().any(|row| row.name == name && self.options.wants(name, row.group));
         let missing: Vec<&str> = ROWS
             .iter()
-            .filter(|row| matches!(row.group, Group::Integer | Group::System) && row.unit == "ns" && wanted(row.name))
+            .filter(|row| Group::KERNELS.contains(&row.group) && row.unit == "ns" && wanted(row.name))
             .map(|row| row.name)
             // An x86-64 host has no scv.
             .filter(|name| side != Side::Native || *name != "getppid-scv")
