@@ -158,6 +158,7 @@ impl Translation {
         unsafe { stubs::enter(v, code, budget) };
         v.settle_cr();
         v.settle_cfar();
+        sem::float::settle(v);
         // What a slow path left there concerns an instruction that has been retired since.
         v.ahead = 0;
         if self.counts {

@@ -526,6 +526,7 @@ fn environment(
         vcpu: b.ins().get_pinned_reg(I64),
         gpr: std::array::from_fn(|_| b.declare_var(I64)),
         ctr: b.declare_var(I64),
+        fma: std::arch::is_x86_feature_detected!("fma"),
         budget: b.declare_var(I64),
         counts: source.key.counts,
         state,

@@ -8,6 +8,7 @@ use crate::dispatch;
 use crate::emit::{plain_to_read, plain_to_write};
 use cpu::spr;
 use isa::{Insn, IsaLevel};
+use sem::float::Arithmetic;
 use sem::system::XER_PARTS;
 use sem::{Fallible, Fence, Helper, Reg, Sem, Target, VecOp, Width, XerBit, system_helpers};
 use vcpu::context::mode;
@@ -385,6 +386,23 @@ impl Sem for Recorder {
         self.found.vector_call = true;
         self.read_vsr(u64::MAX);
         self.write_vsr(tag as usize);
+        Ok(())
+    }
+    fn double_from_single(&mut self, _: ()) {}
+    fn single_from_double(&mut self, _: ()) {}
+    fn arithmetic(&mut self, what: Arithmetic, _: Fallible, _: u64) -> R {
+        // An enabled exception may leave the target as it was.
+        for n in [what.x, what.y, what.z, what.t] {
+            self.vsr(n);
+        }
+        self.write_vsr(what.t);
+        self.found.raises = true;
+        Ok(())
+    }
+    fn compare_doubles(&mut self, x: usize, y: usize, _: Fallible, _: u64, _: u64) -> R {
+        self.vsr(x);
+        self.vsr(y);
+        self.found.raises = true;
         Ok(())
     }
     fn context_call(&mut self, f: Fallible, a: (), b: (), c: ()) -> R {

@@ -16,12 +16,13 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::IsaLevel;
 use sem::{Fallible, Helper, Sem, Target};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use vcpu::R;
 use vcpu::context::mode;
 
 mod access;
 mod atomic;
+mod float;
 mod layout;
 mod semantics;
 mod state;
@@ -79,6 +80,17 @@ pub struct Local {
     xer: [Option<Bool>; 5],
     xer_dirty: [bool; 5],
     vsr: HashMap<usize, Value>,
+    /// Doublewords 0 of VSRs, as I64 and as F64.
+    high: HashMap<usize, Value>,
+    double: HashMap<usize, Value>,
+    /// Values in double format that single format has, too, or NaNs.
+    single: HashSet<Value>,
+    /// Values of type I64 that were moved from the host's floating-point registers, and what they were there.
+    moved: HashMap<Value, Value>,
+    /// Whether FPSCR is another than floating-point arithmetic in line wants.
+    other_fpscr: Option<Value>,
+    /// What FPSCR is to hear of.
+    deferred: float::Deferred,
     /// The page that the region stands in.
     page: Option<Value>,
     /// Pages that accesses over one base were found to lie in.
@@ -112,6 +124,12 @@ impl Default for Local {
             cr: [Cr::Unknown; 8],
             xer: [None; 5],
             xer_dirty: [false; 5],
+            high: HashMap::new(),
+            double: HashMap::new(),
+            single: HashSet::new(),
+            moved: HashMap::new(),
+            other_fpscr: None,
+            deferred: float::Deferred::default(),
             vsr: HashMap::new(),
             page: None,
             pages: Vec::new(),
@@ -136,6 +154,8 @@ pub struct Env {
     pub gpr: [Variable; 32],
     /// The variable of the count register.
     pub ctr: Variable,
+    /// The host has fused multiply-add.
+    pub fma: bool,
     /// Instructions that may still be retired.
     pub budget: Variable,
     /// Whether instructions are counted.

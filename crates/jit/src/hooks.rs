@@ -39,6 +39,22 @@ pub extern "C" fn slow(v: &mut Vcpu) -> bool {
     true
 }
 
+/// Floating-point instruction whose common case generated code does in line: the helper at `Translated::addend` does it, with
+/// what stands in place of an access's address, and the first bounced doubleword. False: an interrupt.
+#[allow(unsafe_code)]
+pub extern "C" fn arithmetic(v: &mut Vcpu) -> bool {
+    let (tag, operand, access) = (v.translated.ea, v.translated.bounce[0], v.translated.access);
+    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFC);
+    v.ahead = i64::from(access >> 20);
+    // SAFETY: `Emit::uncommon` stored the address of a helper there, just before.
+    let helper = unsafe { core::mem::transmute::<usize, Fallible>(v.translated.addend as usize) };
+    if !helper(v, tag, operand, 0) {
+        return false;
+    }
+    v.ahead = 0;
+    true
+}
+
 /// The code for the instruction at `ea`, which the jump cache does not know the way to; 0: the engine has to find it.
 pub extern "C" fn find_way(v: &mut Vcpu, ea: u64) -> u64 {
     v.find_way(ea).unwrap_or(0)

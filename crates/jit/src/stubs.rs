@@ -41,6 +41,8 @@ pub mod number {
     pub const SETTLE: usize = 6;
     /// As [`SETTLE`]; keeps vector registers too.
     pub const SETTLE_VECTORS: usize = 15;
+    /// A floating-point instruction that is not made in line, as [`hooks::arithmetic`] has it. Keeps all registers.
+    pub const ARITHMETIC: usize = 20;
     /// Calls a helper that can fail: (vCPU, three operands, its address). Comes back if it succeeded.
     pub const TRY: usize = 7;
     /// The poll found that the budget is used up, or something that calls the vCPU away. NIA is settled.
@@ -532,6 +534,7 @@ const _: () =
 
 keeping_general!(missed, slow, "test al, al\njz {stopped}");
 keeping_general!(settle, settle, "");
+keeping_general!(arithmetic_general, arithmetic, "test al, al\njz {stopped}");
 
 /// Calls `inner` with the vector registers saved around it.
 macro_rules! keeping_vectors {
@@ -558,10 +561,11 @@ macro_rules! keeping_vectors {
 }
 keeping_vectors!(slow_vectors, slow);
 keeping_vectors!(settle_vectors, settle);
+keeping_vectors!(arithmetic, arithmetic_general);
 
 /// Readies a vCPU for generated code: addresses of stubs, of what they call, and of helpers.
 pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
-    let stubs: [(usize, usize); 18] = [
+    let stubs: [(usize, usize); 19] = [
         (number::LEAVE, leave as *const () as usize),
         (number::JUMP, jump as *const () as usize),
         (number::JUMP_LOW, jump_low as *const () as usize),
@@ -572,6 +576,7 @@ pub fn prepare(v: &mut Vcpu, generated: &Deliver) {
         (number::SLOW_VECTORS, slow_vectors as *const () as usize),
         (number::SETTLE, settle as *const () as usize),
         (number::SETTLE_VECTORS, settle_vectors as *const () as usize),
+        (number::ARITHMETIC, arithmetic as *const () as usize),
         (number::TRY, try_helper as *const () as usize),
         (number::CALLED_AWAY, called_away as *const () as usize),
         (number::SYSTEM_CALL, system_call as *const () as usize),

@@ -6,7 +6,7 @@
 //! [`Sem`], except when it interrupts: then it has written the field itself.
 
 use crate::{Fallible, Fields, Helper, R, Sem, Vcpu, fallible};
-use arith::fp::{Control, Outcome};
+use arith::fp::{self, Control, Double, Integer, MulAdd, Outcome, Rounding};
 use arith::fpscr::{self, Flags, Status, fpscr_apply};
 use cpu::bits::{msr, srr1};
 
@@ -43,7 +43,8 @@ impl Regs {
         Regs { t, a: 32 + i.vra(), b: 32 + i.vrb(), c: t, rc: false }
     }
 
-    fn pack(self) -> u64 {
+    /// The first operand of a helper.
+    pub fn pack(self) -> u64 {
         self.t as u64 | (self.a as u64) << 8 | (self.b as u64) << 16 | (self.c as u64) << 24 | u64::from(self.rc) << 32
     }
 
@@ -69,6 +70,173 @@ pub fn call<S: Sem>(s: &mut S, helper: Fallible, regs: Regs, immediate: u64) -> 
     s.try_call_vsr(helper, regs.pack(), immediate, zero)
 }
 
+/// The operation of a scalar arithmetic instruction, on its operands x, y and z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// x + y
+    Add,
+    /// x - y
+    Sub,
+    /// x y
+    Mul,
+    /// x / y
+    Div,
+    /// Square root of x.
+    Sqrt,
+    /// x y + z
+    Madd,
+    /// x y - z
+    Msub,
+    /// -(x y + z)
+    Nmadd,
+    /// -(x y - z)
+    Nmsub,
+    /// x, rounded to single precision.
+    Round,
+    /// The integer x.
+    OfInteger,
+    /// x as an integer doubleword, towards zero.
+    ToDoubleword,
+    /// x as an integer word, towards zero, as `fctiwz` gives it.
+    ToWord,
+    /// x as an integer word, towards zero, in both words.
+    ToWords,
+}
+
+impl Operation {
+    /// In the order of their numbers.
+    pub const ALL: [Operation; 14] = [
+        Operation::Add,
+        Operation::Sub,
+        Operation::Mul,
+        Operation::Div,
+        Operation::Sqrt,
+        Operation::Madd,
+        Operation::Msub,
+        Operation::Nmadd,
+        Operation::Nmsub,
+        Operation::Round,
+        Operation::OfInteger,
+        Operation::ToDoubleword,
+        Operation::ToWord,
+        Operation::ToWords,
+    ];
+}
+
+/// Scalar arithmetic on doublewords 0 of three VSRs, in double format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// What is computed.
+    pub operation: Operation,
+    /// Rounded to single precision, within its range.
+    pub single: bool,
+    /// VSR of the result.
+    pub t: usize,
+    /// VSR of x.
+    pub x: usize,
+    /// VSR of y.
+    pub y: usize,
+    /// VSR of z.
+    pub z: usize,
+}
+
+/// Doublewords 0 of A, B and C, by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operands {
+    pub a: u64,
+    pub b: u64,
+    pub c: u64,
+}
+
+/// The outcome of an operation, which every engine's has to be.
+pub fn evaluate(operation: Operation, x: u64, y: u64, z: u64, k: Control) -> Outcome<u64> {
+    match operation {
+        Operation::Add => fp::add::<Double>(x, y, k),
+        Operation::Sub => fp::sub::<Double>(x, y, k),
+        Operation::Mul => fp::mul::<Double>(x, y, k),
+        Operation::Div => fp::div::<Double>(x, y, k),
+        Operation::Sqrt => fp::sqrt::<Double>(x, k),
+        Operation::Madd => fp::mul_add::<Double>(MulAdd::Madd, x, y, z, k),
+        Operation::Msub => fp::mul_add::<Double>(MulAdd::Msub, x, y, z, k),
+        Operation::Nmadd => fp::mul_add::<Double>(MulAdd::Nmadd, x, y, z, k),
+        Operation::Nmsub => fp::mul_add::<Double>(MulAdd::Nmsub, x, y, z, k),
+        Operation::Round => fp::convert::<Double, Double>(x, k),
+        Operation::OfInteger => fp::from_signed::<Double>(i128::from(x as i64), k),
+        Operation::ToDoubleword => crate::fp::integer(fp::to_integer::<Double>(x, Integer::I64, Rounding::Zero)),
+        Operation::ToWord => crate::fp::word_integer(x, Integer::I32, Rounding::Zero),
+        Operation::ToWords => crate::vsx_fp::words(fp::to_integer::<Double>(x, Integer::I32, Rounding::Zero)),
+    }
+}
+
+/// What of FPSCR an operation writes besides exceptions.
+fn status(operation: Operation, outcome: &Outcome<u64>) -> Status {
+    match operation {
+        Operation::ToDoubleword | Operation::ToWord | Operation::ToWords => Status::Rounding,
+        _ => Status::Class(outcome.fprf),
+    }
+}
+
+/// Body of the helper of scalar arithmetic, whose operands are among A, B and C.
+pub(crate) fn perform(
+    vcpu: &mut Vcpu,
+    regs: u64,
+    (operation, single): (Operation, bool),
+    operands: impl Fn(Operands) -> [u64; 3],
+) -> bool {
+    let f = |a, b, c, k: Control| {
+        let [x, y, z] = operands(Operands { a, b, c });
+        evaluate(operation, x, y, z, if single { k.single() } else { k })
+    };
+    scalar_with(vcpu, regs, f, |outcome| (outcome.value, status(operation, outcome)))
+}
+
+impl Arithmetic {
+    /// As [`vcpu::translated::Deferred`] has it: not 0.
+    pub const fn code(self) -> u32 {
+        (self.operation as u32 + 1) | (self.single as u32) << SINGLE_SHIFT
+    }
+}
+
+/// In [`Arithmetic::code`].
+const SINGLE_SHIFT: u32 = 8;
+
+/// Has FPSCR hear of what generated code deferred. To be called before any bit of it but the control bits is looked at, or
+/// written.
+#[inline]
+pub fn settle(vcpu: &mut Vcpu) {
+    let deferred = &vcpu.translated.deferred;
+    if deferred.what | deferred.fpcc | deferred.rounded != 0 {
+        settle_deferred(vcpu);
+    }
+}
+
+#[cold]
+fn settle_deferred(vcpu: &mut Vcpu) {
+    let deferred = std::mem::take(&mut vcpu.translated.deferred);
+    let single = deferred.what >> SINGLE_SHIFT != 0;
+    let number = (deferred.what & ((1 << SINGLE_SHIFT) - 1)) as usize;
+    if let Some(operation) = number.checked_sub(1).and_then(|n| Operation::ALL.get(n)) {
+        let k = if single { control(vcpu).single() } else { control(vcpu) };
+        let [x, y, z] = deferred.operands;
+        let outcome = evaluate(*operation, x, y, z, k);
+        vcpu.state.fpscr = fpscr_apply(vcpu.state.fpscr, outcome.flags, status(*operation, &outcome)).fpscr;
+    }
+    if deferred.rounded != 0 {
+        let flags = Flags(if deferred.rounded > 1 { fpscr::XX | fpscr::FI } else { 0 });
+        vcpu.state.fpscr = fpscr_apply(vcpu.state.fpscr, flags, Status::Rounding).fpscr;
+    }
+    if deferred.fpcc != 0 {
+        let status = Status::Compare(deferred.fpcc as u8);
+        vcpu.state.fpscr = fpscr_apply(vcpu.state.fpscr, Flags::NONE, status).fpscr;
+    }
+}
+
+/// Arithmetic that an engine may make itself where nothing is out of the ordinary; else it calls the helper.
+pub fn arithmetic<S: Sem>(s: &mut S, what: Arithmetic, helper: Fallible, regs: Regs) -> R {
+    // CR1 follows from all of the FPSCR.
+    if regs.rc { run(s, helper, regs) } else { s.arithmetic(what, helper, regs.pack()) }
+}
+
 /// Calls a helper that raises nothing.
 pub fn call_infallible<S: Sem>(s: &mut S, helper: Helper, regs: Regs) -> S::Long {
     let (regs, zero) = (s.long(regs.pack()), s.long(0));
@@ -88,6 +256,7 @@ pub fn interrupts(vcpu: &Vcpu) -> bool {
 /// The end of every arithmetic instruction: updates the FPSCR, writes the target unless an enabled exception forbids
 /// it, interrupts after an enabled exception. Returns CR1.
 pub fn finish(vcpu: &mut Vcpu, regs: Regs, flags: Flags, status: Status, value: u128) -> R<u64> {
+    settle(vcpu);
     let applied = fpscr_apply(vcpu.state.fpscr, flags, status);
     vcpu.state.fpscr = applied.fpscr;
     if applied.write_target {
@@ -105,6 +274,7 @@ pub fn finish(vcpu: &mut Vcpu, regs: Regs, flags: Flags, status: Status, value: 
 
 /// The end of every compare: FPCC and CR field `bf` are written even if the compare interrupts.
 pub fn finish_compare(vcpu: &mut Vcpu, bf: u64, relation: u8, flags: Flags) -> R<u64> {
+    settle(vcpu);
     let applied = fpscr_apply(vcpu.state.fpscr, flags, Status::Compare(relation));
     vcpu.state.fpscr = applied.fpscr;
     if applied.exception_enabled && interrupts(vcpu) {
@@ -215,10 +385,29 @@ macro_rules! float_rows {
 }
 pub(crate) use float_rows;
 
+/// Defines scalar arithmetic: `name: registers operation format x y z;`, the operands among A, B and C.
+macro_rules! arithmetic_rows {
+    ($($name:ident: $regs:ident $operation:ident $format:ident $x:ident $y:ident $z:ident;)*) => {$(
+        #[doc = concat!("`", stringify!($name), "`")]
+        pub fn $name<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
+            const SINGLE: bool = arithmetic_rows!(@$format);
+            extern "C" fn helper(vcpu: &mut Vcpu, regs: u64, _: u64, _: u64) -> bool {
+                float::perform(vcpu, regs, (float::Operation::$operation, SINGLE), |v| [v.$x, v.$y, v.$z])
+            }
+            let regs = Regs::$regs(i);
+            let (t, x, y, z) = (regs.t, regs.$x, regs.$y, regs.$z);
+            let operation = float::Operation::$operation;
+            float::arithmetic(s, float::Arithmetic { operation, single: SINGLE, t, x, y, z }, helper, regs)
+        }
+    )*};
+    (@Single) => { true };
+    (@Double) => { false };
+}
+pub(crate) use arithmetic_rows;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arith::fp::{self, Double};
     use cpu::{Interrupt, Vector};
     use std::sync::Arc;
     use vcpu::{Exit, Silent};

@@ -1,8 +1,8 @@
 //! Book I chapter 4: binary floating point in the FPRs, which are doublewords 0 of VSRs 0 to 31.
 
-use crate::float::{self, Regs, float_rows};
+use crate::float::{self, Regs, arithmetic_rows, float_rows};
 use crate::{Fallible, Fields, R, Sem, Vcpu, Width, fallible};
-use arith::fp::{self, Double, Integer, MulAdd, Outcome, Rounding};
+use arith::fp::{self, Double, Integer, Outcome, Rounding};
 use arith::fpscr;
 use cpu::bits::srr1;
 
@@ -16,8 +16,13 @@ pub extern "C" fn double_from_single(_: &mut Vcpu, word: u64, _: u64, _: u64) ->
 }
 
 /// Double format in a register to single format in storage.
-pub extern "C" fn single_from_double(_: &mut Vcpu, double: u64, _: u64, _: u64) -> u64 {
-    u64::from(fp::single_from_double(double))
+pub extern "C" fn single_word(_: &mut Vcpu, double: u64, _: u64, _: u64) -> u64 {
+    fp::single_from_double(double).into()
+}
+
+/// As [`single_word`], in [`Vcpu::result`]; never fails.
+pub extern "C" fn single_from_double(vcpu: &mut Vcpu, double: u64, _: u64, _: u64) -> bool {
+    fallible(vcpu, |_| Ok(fp::single_from_double(double).into()))
 }
 
 fn set_fpr<S: Sem>(s: &mut S, n: usize, v: S::Long) {
@@ -38,10 +43,7 @@ fn load<S: Sem>(s: &mut S, t: usize, ea: S::Long, what: As) -> R {
     let width = if matches!(what, As::Double) { Width::Double } else { Width::Word };
     let v = s.load(ea, width)?;
     let v = match what {
-        As::Single => {
-            let zero = s.long(0);
-            s.call(double_from_single, v, zero, zero)
-        }
+        As::Single => s.double_from_single(v),
         As::WordAlgebraic => s.sext(v, 32),
         As::Double | As::WordZero => v,
     };
@@ -54,8 +56,7 @@ fn store<S: Sem>(s: &mut S, n: usize, ea: S::Long, what: As) -> R {
     match what {
         As::Double => s.store(ea, Width::Double, v),
         As::Single => {
-            let zero = s.long(0);
-            let v = s.call(single_from_double, v, zero, zero);
+            let v = s.single_from_double(v);
             s.store(ea, Width::Word, v)
         }
         As::WordAlgebraic | As::WordZero => s.store(ea, Width::Word, v),
@@ -178,6 +179,7 @@ pub fn stfdpx<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 
 /// FPSCR as it is.
 extern "C" fn read_fpscr(vcpu: &mut Vcpu, _: u64, _: u64, _: u64) -> u64 {
+    float::settle(vcpu);
     vcpu.state.fpscr
 }
 
@@ -266,53 +268,52 @@ pub(crate) fn integer(outcome: Outcome<u128>) -> Outcome<u64> {
 }
 
 /// `fctiw` and its kin. The ISA leaves the upper word undefined: here it extends the number, and is 0 for a NaN.
-fn word_integer(b: u64, to: Integer, rounding: Rounding) -> Outcome<u64> {
+pub(crate) fn word_integer(b: u64, to: Integer, rounding: Rounding) -> Outcome<u64> {
     let outcome = integer(fp::to_integer::<Double>(b, to, rounding));
     if fp::is_nan::<Double>(b) { outcome.map(|v| v & 0xffff_ffff) } else { outcome }
 }
 
-fn signed(v: u64) -> i128 {
-    i128::from(v as i64)
+arithmetic_rows! {
+    fadd: fpr Add Double a b b;
+    fadds: fpr Add Single a b b;
+    fsub: fpr Sub Double a b b;
+    fsubs: fpr Sub Single a b b;
+    fmul: fpr Mul Double a c c;
+    fmuls: fpr Mul Single a c c;
+    fdiv: fpr Div Double a b b;
+    fdivs: fpr Div Single a b b;
+    fsqrt: fpr Sqrt Double b b b;
+    fsqrts: fpr Sqrt Single b b b;
+    fmadd: fpr Madd Double a c b;
+    fmsub: fpr Msub Double a c b;
+    fnmadd: fpr Nmadd Double a c b;
+    fnmsub: fpr Nmsub Double a c b;
+    fmadds: fpr Madd Single a c b;
+    fmsubs: fpr Msub Single a c b;
+    fnmadds: fpr Nmadd Single a c b;
+    fnmsubs: fpr Nmsub Single a c b;
+    frsp: fpr Round Single b b b;
+    fcfid: fpr OfInteger Double b b b;
+    fcfids: fpr OfInteger Single b b b;
+    fctidz: fpr ToDoubleword Double b b b;
+    fctiwz: fpr ToWord Double b b b;
 }
 
 float_rows! {
-    fadd: fpr, scalar, |a, b, _, k| fp::add::<Double>(a, b, k);
-    fadds: fpr, scalar, |a, b, _, k| fp::add::<Double>(a, b, k.single());
-    fsub: fpr, scalar, |a, b, _, k| fp::sub::<Double>(a, b, k);
-    fsubs: fpr, scalar, |a, b, _, k| fp::sub::<Double>(a, b, k.single());
-    fmul: fpr, scalar, |a, _, c, k| fp::mul::<Double>(a, c, k);
-    fmuls: fpr, scalar, |a, _, c, k| fp::mul::<Double>(a, c, k.single());
-    fdiv: fpr, scalar, |a, b, _, k| fp::div::<Double>(a, b, k);
-    fdivs: fpr, scalar, |a, b, _, k| fp::div::<Double>(a, b, k.single());
-    fsqrt: fpr, scalar, |_, b, _, k| fp::sqrt::<Double>(b, k);
-    fsqrts: fpr, scalar, |_, b, _, k| fp::sqrt::<Double>(b, k.single());
     fre: fpr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k);
     fres: fpr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k.single());
     frsqrte: fpr, scalar, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k);
     frsqrtes: fpr, scalar, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k.single());
-    fmadd: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Madd, a, c, b, k);
-    fmsub: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Msub, a, c, b, k);
-    fnmadd: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, c, b, k);
-    fnmsub: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, c, b, k);
-    fmadds: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Madd, a, c, b, k.single());
-    fmsubs: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Msub, a, c, b, k.single());
-    fnmadds: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, c, b, k.single());
-    fnmsubs: fpr, scalar, |a, b, c, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, c, b, k.single());
-    frsp: fpr, scalar, |_, b, _, k| fp::convert::<Double, Double>(b, k.single());
     frin: fpr, scalar, |_, b, _, _| fp::without_inexact(fp::round_to_integral::<Double>(b, Rounding::NearestAway));
     friz: fpr, scalar, |_, b, _, _| fp::without_inexact(fp::round_to_integral::<Double>(b, Rounding::Zero));
     frip: fpr, scalar, |_, b, _, _| fp::without_inexact(fp::round_to_integral::<Double>(b, Rounding::Up));
     frim: fpr, scalar, |_, b, _, _| fp::without_inexact(fp::round_to_integral::<Double>(b, Rounding::Down));
-    fcfid: fpr, scalar, |_, b, _, k| fp::from_signed::<Double>(signed(b), k);
-    fcfids: fpr, scalar, |_, b, _, k| fp::from_signed::<Double>(signed(b), k.single());
     fcfidu: fpr, scalar, |_, b, _, k| fp::from_unsigned::<Double>(u128::from(b), k);
     fcfidus: fpr, scalar, |_, b, _, k| fp::from_unsigned::<Double>(u128::from(b), k.single());
     fctiw: fpr, scalar_to_integer, |_, b, _, k| word_integer(b, Integer::I32, k.rounding);
-    fctiwz: fpr, scalar_to_integer, |_, b, _, _| word_integer(b, Integer::I32, Rounding::Zero);
     fctiwu: fpr, scalar_to_integer, |_, b, _, k| word_integer(b, Integer::U32, k.rounding);
     fctiwuz: fpr, scalar_to_integer, |_, b, _, _| word_integer(b, Integer::U32, Rounding::Zero);
     fctid: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::I64, k.rounding));
-    fctidz: fpr, scalar_to_integer, |_, b, _, _| integer(fp::to_integer::<Double>(b, Integer::I64, Rounding::Zero));
     fctidu: fpr, scalar_to_integer, |_, b, _, k| integer(fp::to_integer::<Double>(b, Integer::U64, k.rounding));
     fctiduz: fpr, scalar_to_integer, |_, b, _, _| integer(fp::to_integer::<Double>(b, Integer::U64, Rounding::Zero));
 }
@@ -339,7 +340,7 @@ extern "C" fn compare_ordered(vcpu: &mut Vcpu, regs: u64, bf: u64, _: u64) -> bo
 /// Compares doublewords 0 of the registers and sets CR field `bf`.
 pub(crate) fn compare<S: Sem>(s: &mut S, regs: Regs, bf: usize, ordered: bool) -> R {
     let helper: Fallible = if ordered { compare_ordered } else { compare_unordered };
-    let relation = float::call(s, helper, regs, bf as u64)?;
+    let relation = s.compare_doubles(regs.a, regs.b, helper, regs.pack(), bf as u64)?;
     s.set_cr_field(bf, relation);
     Ok(())
 }
@@ -385,6 +386,7 @@ const CONTROL: u64 = fpscr::DRN | fpscr::ENABLES | fpscr::NI | fpscr::RN;
 
 /// Returns the FPSCR and clears the bits of `clear`, then sets those of `set`.
 extern "C" fn exchange_fpscr(vcpu: &mut Vcpu, clear: u64, set: u64, _: u64) -> u64 {
+    float::settle(vcpu);
     let old = vcpu.state.fpscr;
     vcpu.state.fpscr = fpscr::with_summaries(old & !clear | set & fpscr::IMPLEMENTED);
     old
@@ -462,6 +464,7 @@ pub fn mcrfs<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 
 /// Writes the bits of `mask`; the summaries follow from the others. An exception that is enabled then interrupts.
 fn write_fpscr(vcpu: &mut Vcpu, mask: u64, value: u64, rc: bool) -> R<u64> {
+    float::settle(vcpu);
     let mask = mask & fpscr::IMPLEMENTED;
     vcpu.state.fpscr = fpscr::with_summaries(vcpu.state.fpscr & !mask | value & mask);
     let cr1 = float::cr1(vcpu.state.fpscr);
@@ -482,6 +485,7 @@ extern "C" fn move_to_fpscr(vcpu: &mut Vcpu, mask: u64, value: u64, rc: u64) -> 
 /// Sets an exception or other bit by name: a new exception sets FX.
 extern "C" fn set_fpscr_bit(vcpu: &mut Vcpu, bit: u64, _: u64, rc: u64) -> bool {
     fallible(vcpu, |vcpu| {
+        float::settle(vcpu);
         let new_exception = bit & fpscr::EXCEPTIONS & !vcpu.state.fpscr != 0;
         let bits = bit | if new_exception { fpscr::FX } else { 0 };
         write_fpscr(vcpu, bits, bits, rc != 0)

@@ -467,6 +467,35 @@ pub trait Sem: Sized {
         let tag = self.long(tag);
         self.try_call(f, tag, b, c)
     }
+    /// A word in single format, in double format (Book I, 4.6.2).
+    fn double_from_single(&mut self, word: Self::Long) -> Self::Long {
+        let zero = self.long(0);
+        self.call(fp::double_from_single, word, zero, zero)
+    }
+    /// A value in double format as a word in single format (Book I, 4.6.3).
+    fn single_from_double(&mut self, v: Self::Long) -> Self::Long {
+        let zero = self.long(0);
+        self.call(fp::single_word, v, zero, zero)
+    }
+    /// Scalar floating-point arithmetic: `f` does it, called as by [`Sem::try_call_vsr`].
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn arithmetic(&mut self, what: float::Arithmetic, f: Fallible, tag: u64) -> R {
+        let _ = what;
+        let zero = self.long(0);
+        self.try_call_vsr(f, tag, zero, zero).map(|_| ())
+    }
+    /// Compares doublewords 0 of VSRs x and y: `f` does it, called as by [`Sem::try_call_vsr`], also with the CR field's number,
+    /// which it only uses where it interrupts. Returns the relation, one of the four bits of a field.
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn compare_doubles(&mut self, x: usize, y: usize, f: Fallible, tag: u64, field: u64) -> R<Self::Long> {
+        let _ = (x, y);
+        let (field, zero) = (self.long(field), self.long(0));
+        self.try_call_vsr(f, tag, field, zero)
+    }
     /// As [`Sem::try_call`], for a helper that changes NIA or MSR itself (`rfid`, `mtmsrd`, `sc`, ..):
     /// `state.nia` is the next instruction when it is called, and where the engine goes on is what
     /// it left there. Only for rows that end a block.

@@ -59,7 +59,7 @@ pub fn xxspltiw<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 /// The immediate, a single, as a double in each doubleword.
 pub fn xxspltidp<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let single = s.long(i.imm32());
-    let double = s.call(fp::double_from_single, single, single, single);
+    let double = s.double_from_single(single);
     s.set_vsr_pair(i.xt_8rr(), double, double);
     Ok(())
 }

@@ -4,7 +4,6 @@
 pub use crate::vsx_fp::*;
 
 use crate::Lane::{D, H, Q, W};
-use crate::fp::{double_from_single, single_from_double};
 use crate::vec_value::{Element, permute_value};
 use crate::vmx::{extracted, inserted, splat, vsr_helper};
 use crate::{Fallible, Fields, Helper, Lane, R, Sem, Vcpu, VecOp, Width, fallible};
@@ -38,10 +37,6 @@ fn set_scalar<S: Sem>(s: &mut S, t: usize, v: S::Long) {
     s.set_vsr_pair(t, v, zero);
 }
 
-fn call1<S: Sem>(s: &mut S, f: Helper, v: S::Long) -> S::Long {
-    s.call(f, v, v, v)
-}
-
 /// `lxsd`
 pub fn lxsd<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let ea = ea_d(s, i, i.ds());
@@ -54,7 +49,7 @@ pub fn lxsd<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 pub fn lxssp<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let ea = ea_d(s, i, i.ds());
     let v = s.load(ea, Width::Word)?;
-    let v = call1(s, double_from_single, v);
+    let v = s.double_from_single(v);
     set_scalar(s, 32 + i.vrt(), v);
     Ok(())
 }
@@ -70,7 +65,7 @@ pub fn stxsd<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 pub fn stxssp<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let ea = ea_d(s, i, i.ds());
     let v = s.vsr_hi(32 + i.vrs());
-    let v = call1(s, single_from_double, v);
+    let v = s.single_from_double(v);
     s.store(ea, Width::Word, v)
 }
 
@@ -120,7 +115,7 @@ pub fn lxsiwax<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 pub fn lxsspx<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let ea = ea_x(s, i);
     let v = s.load(ea, Width::Word)?;
-    let v = call1(s, double_from_single, v);
+    let v = s.double_from_single(v);
     set_scalar(s, i.xt(), v);
     Ok(())
 }
@@ -149,7 +144,7 @@ pub fn stxsibx<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 pub fn stxsspx<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let ea = ea_x(s, i);
     let v = s.vsr_hi(i.xs());
-    let v = call1(s, single_from_double, v);
+    let v = s.single_from_double(v);
     s.store(ea, Width::Word, v)
 }
 

@@ -1,7 +1,7 @@
 //! Chapter 7, the floating-point part: VSX scalar, vector and quad-precision arithmetic, conversions, compares, tests
 //! and the instructions that take numbers apart.
 
-use crate::float::{self, Regs, float_rows, scalar_value};
+use crate::float::{self, Regs, arithmetic_rows, float_rows, scalar_value};
 use crate::fp::integer;
 use crate::{Fields, R, Sem, Vcpu, VecOp, fallible};
 use arith::fp::{self, BFloat, Control, Double, Float, Half, Integer, MulAdd, Outcome, Quad, Rounding, Single};
@@ -19,6 +19,11 @@ fn both_words(word: u32) -> u64 {
 
 fn word(outcome: Outcome<u128>) -> Outcome<u32> {
     outcome.map(|v| v as u32)
+}
+
+/// A word in both words.
+pub(crate) fn words(outcome: Outcome<u128>) -> Outcome<u64> {
+    word(outcome).map(both_words)
 }
 
 fn signed(v: u64) -> i128 {
@@ -48,39 +53,47 @@ fn all_ones(is_true: bool) -> u64 {
 
 // --- scalar and vector arithmetic ---
 
+arithmetic_rows! {
+    xsadddp: vsr Add Double a b b;
+    xssubdp: vsr Sub Double a b b;
+    xsmuldp: vsr Mul Double a b b;
+    xsdivdp: vsr Div Double a b b;
+    xssqrtdp: vsr Sqrt Double b b b;
+    xsmaddadp: vsr Madd Double a b c;
+    xsmaddmdp: vsr Madd Double a c b;
+    xsmsubadp: vsr Msub Double a b c;
+    xsmsubmdp: vsr Msub Double a c b;
+    xsnmaddadp: vsr Nmadd Double a b c;
+    xsnmaddmdp: vsr Nmadd Double a c b;
+    xsnmsubadp: vsr Nmsub Double a b c;
+    xsnmsubmdp: vsr Nmsub Double a c b;
+    xsaddsp: vsr Add Single a b b;
+    xssubsp: vsr Sub Single a b b;
+    xsmulsp: vsr Mul Single a b b;
+    xsdivsp: vsr Div Single a b b;
+    xssqrtsp: vsr Sqrt Single b b b;
+    xsmaddasp: vsr Madd Single a b c;
+    xsmaddmsp: vsr Madd Single a c b;
+    xsmsubasp: vsr Msub Single a b c;
+    xsmsubmsp: vsr Msub Single a c b;
+    xsnmaddasp: vsr Nmadd Single a b c;
+    xsnmaddmsp: vsr Nmadd Single a c b;
+    xsnmsubasp: vsr Nmsub Single a b c;
+    xsnmsubmsp: vsr Nmsub Single a c b;
+    xsrsp: vsr Round Single b b b;
+    xscvsxddp: vsr OfInteger Double b b b;
+    xscvsxdsp: vsr OfInteger Single b b b;
+    xscvdpsxds: vsr ToDoubleword Double b b b;
+    xscvdpsxws: vsr ToWords Double b b b;
+}
+
 float_rows! {
     // xs..dp
-    xsadddp: vsr, scalar, |a, b, _, k| fp::add::<Double>(a, b, k);
-    xssubdp: vsr, scalar, |a, b, _, k| fp::sub::<Double>(a, b, k);
-    xsmuldp: vsr, scalar, |a, b, _, k| fp::mul::<Double>(a, b, k);
-    xsdivdp: vsr, scalar, |a, b, _, k| fp::div::<Double>(a, b, k);
-    xssqrtdp: vsr, scalar, |_, b, _, k| fp::sqrt::<Double>(b, k);
     xsredp: vsr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k);
     xsrsqrtedp: vsr, scalar, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k);
-    xsmaddadp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, b, t, k);
-    xsmaddmdp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, t, b, k);
-    xsmsubadp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, b, t, k);
-    xsmsubmdp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, t, b, k);
-    xsnmaddadp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, b, t, k);
-    xsnmaddmdp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, t, b, k);
-    xsnmsubadp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, b, t, k);
-    xsnmsubmdp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, t, b, k);
     // xs..sp
-    xsaddsp: vsr, scalar, |a, b, _, k| fp::add::<Double>(a, b, k.single());
-    xssubsp: vsr, scalar, |a, b, _, k| fp::sub::<Double>(a, b, k.single());
-    xsmulsp: vsr, scalar, |a, b, _, k| fp::mul::<Double>(a, b, k.single());
-    xsdivsp: vsr, scalar, |a, b, _, k| fp::div::<Double>(a, b, k.single());
-    xssqrtsp: vsr, scalar, |_, b, _, k| fp::sqrt::<Double>(b, k.single());
     xsresp: vsr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k.single());
     xsrsqrtesp: vsr, scalar, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k.single());
-    xsmaddasp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, b, t, k.single());
-    xsmaddmsp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, t, b, k.single());
-    xsmsubasp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, b, t, k.single());
-    xsmsubmsp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, t, b, k.single());
-    xsnmaddasp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, b, t, k.single());
-    xsnmaddmsp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, t, b, k.single());
-    xsnmsubasp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, b, t, k.single());
-    xsnmsubmsp: vsr, scalar, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, t, b, k.single());
     // xv..dp
     xvadddp: vsr, vector_dp, |a, b, _, k| fp::add::<Double>(a, b, k);
     xvsubdp: vsr, vector_dp, |a, b, _, k| fp::sub::<Double>(a, b, k);
@@ -147,7 +160,6 @@ float_rows! {
 
 float_rows! {
     // Between formats.
-    xsrsp: vsr, scalar, |_, b, _, k| fp::convert::<Double, Double>(b, k.single());
     xscvdpsp: vsr, scalar, |_, b, _, k| fp::convert::<Double, Single>(b, k).map(both_words);
     xscvspdp: vsr, scalar, |_, b, _, k| fp::convert::<Single, Double>(upper(b), k);
     xscvhpdp: vsr, scalar, |_, b, _, k| fp::convert::<Half, Double>(b as u16, k);
@@ -158,21 +170,17 @@ float_rows! {
     xvcvsphp: vsr, vector_sp, |_, b, _, k| fp::convert::<Single, Half>(b, k).map(u32::from);
     xvcvspbf16: vsr, vector_sp, |_, b, _, k| fp::convert::<Single, BFloat>(b, k).map(u32::from);
     // To integers, toward zero.
-    xscvdpsxds: vsr, scalar_to_integer, |_, b, _, _| integer(to_integer::<Double>(b, Integer::I64));
-    xscvdpsxws: vsr, scalar_to_integer, |_, b, _, _| word(to_integer::<Double>(b, Integer::I32)).map(both_words);
     xvcvdpsxds: vsr, vector_dp, |_, b, _, _| integer(to_integer::<Double>(b, Integer::I64));
     xvcvdpsxws: vsr, vector_dp, |_, b, _, _| word(to_integer::<Double>(b, Integer::I32)).map(both_words);
     xvcvspsxds: vsr, vector_dp, |_, b, _, _| integer(to_integer::<Single>(upper(b), Integer::I64));
     xvcvspsxws: vsr, vector_sp, |_, b, _, _| word(to_integer::<Single>(b, Integer::I32));
     xscvdpuxds: vsr, scalar_to_integer, |_, b, _, _| integer(to_integer::<Double>(b, Integer::U64));
-    xscvdpuxws: vsr, scalar_to_integer, |_, b, _, _| word(to_integer::<Double>(b, Integer::U32)).map(both_words);
+    xscvdpuxws: vsr, scalar_to_integer, |_, b, _, _| words(to_integer::<Double>(b, Integer::U32));
     xvcvdpuxds: vsr, vector_dp, |_, b, _, _| integer(to_integer::<Double>(b, Integer::U64));
-    xvcvdpuxws: vsr, vector_dp, |_, b, _, _| word(to_integer::<Double>(b, Integer::U32)).map(both_words);
+    xvcvdpuxws: vsr, vector_dp, |_, b, _, _| words(to_integer::<Double>(b, Integer::U32));
     xvcvspuxds: vsr, vector_dp, |_, b, _, _| integer(to_integer::<Single>(upper(b), Integer::U64));
     xvcvspuxws: vsr, vector_sp, |_, b, _, _| word(to_integer::<Single>(b, Integer::U32));
     // From integers.
-    xscvsxddp: vsr, scalar, |_, b, _, k| fp::from_signed::<Double>(signed(b), k);
-    xscvsxdsp: vsr, scalar, |_, b, _, k| fp::from_signed::<Double>(signed(b), k.single());
     xvcvsxddp: vsr, vector_dp, |_, b, _, k| fp::from_signed::<Double>(signed(b), k);
     xvcvsxdsp: vsr, vector_dp, |_, b, _, k| fp::from_signed::<Single>(signed(b), k).map(both_words);
     xvcvsxwdp: vsr, vector_dp, |_, b, _, k| fp::from_signed::<Double>(i128::from(upper(b) as i32), k);
@@ -193,7 +201,7 @@ float_rows! {
 pub fn xscvspdpn<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let (b, n, zero) = (s.vsr_hi(i.xb()), s.long(32), s.long(0));
     let single = s.shr(b, n);
-    let v = s.call(crate::fp::double_from_single, single, zero, zero);
+    let v = s.double_from_single(single);
     s.set_vsr_pair(i.xt(), v, zero);
     Ok(())
 }
@@ -201,7 +209,7 @@ pub fn xscvspdpn<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
 /// `xscvdpspn`: no exception, a signalling NaN stays one.
 pub fn xscvdpspn<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     let (b, n, zero) = (s.vsr_hi(i.xb()), s.long(32), s.long(0));
-    let single = s.call(crate::fp::single_from_double, b, zero, zero);
+    let single = s.single_from_double(b);
     let upper = s.shl(single, n);
     let v = s.or(upper, single);
     s.set_vsr_pair(i.xt(), v, zero);
@@ -575,6 +583,7 @@ test_rows! {
 /// CR field and FPCC: sign, 0, match, and whether single format cannot hold the value.
 fn class_field(vcpu: &mut Vcpu, negative: bool, matches: bool, not_single: bool) -> u64 {
     let field = u8::from(negative) << 3 | u8::from(matches) << 1 | u8::from(not_single);
+    float::settle(vcpu);
     vcpu.state.fpscr = fpscr_apply(vcpu.state.fpscr, Flags::NONE, Status::Compare(field)).fpscr;
     u64::from(field)
 }

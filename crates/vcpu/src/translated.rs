@@ -71,6 +71,21 @@ pub const NO_PAGE: u64 = 0x800;
 /// Places for [`Guess`]es.
 pub const GUESSES: usize = 16;
 
+/// Floating-point instructions of which FPSCR has not heard yet: those that alone decide what of it is not sticky.
+/// Generated code makes only such as raise nothing but XX, while XX is 1 and no exception is enabled.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Deferred {
+    /// Operands.
+    pub operands: [u64; 3],
+    /// What it computed: see `sem::float`. 0: nothing.
+    pub what: u32,
+    /// FPCC of a comparison behind it. 0: there was none.
+    pub fpcc: u32,
+    /// FR and FI of a conversion to an integer behind it, which leaves FPRF: 1 plus FI. FR is 0. 0: there was none.
+    pub rounded: u32,
+}
+
 /// What generated code uses. One fixed layout.
 #[derive(Debug)]
 #[repr(C)]
@@ -110,6 +125,8 @@ pub struct Translated {
     /// Times that generated code went on, without the engine, behind an interrupt, a return from one, or something else
     /// that may set NIA or MSR.
     pub stayed: u64,
+    /// What FPSCR has not heard of yet. Only between the entry into generated code and the way out.
+    pub deferred: Deferred,
     /// Operands of comparisons.
     pub compared: [Compared; 8],
     /// Addresses of stubs, by number.
@@ -127,6 +144,7 @@ impl Default for Translated {
             runs: Box::new([0; PAGE_CLASSES]),
             interrupts: 0,
             stayed: 0,
+            deferred: Deferred::default(),
             page: 0,
             branched: NOT_BRANCHED,
             stack: 0,

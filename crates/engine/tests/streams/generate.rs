@@ -75,6 +75,8 @@ impl Stream {
 pub struct Rows {
     groups: Vec<(u64, Vec<Op>)>,
     sum: u64,
+    /// Scalar floating point.
+    floats: Vec<Op>,
 }
 
 impl Rows {
@@ -125,10 +127,14 @@ impl Rows {
         ];
         let groups: Vec<(u64, Vec<Op>)> = groups.into_iter().filter(|g| !g.1.is_empty()).collect();
         let sum = groups.iter().map(|g| g.0).sum();
-        Rows { groups, sum }
+        let scalar = |r: &Row| r.chapter == Chapter::fp || r.chapter == Chapter::vsx && r.name.starts_with("xs");
+        Rows { groups, sum, floats: of(&scalar) }
     }
 
-    fn pick(&self, r: &mut Rng, vectors: bool) -> Op {
+    fn pick(&self, r: &mut Rng, Kind { vectors, floats, .. }: Kind) -> Op {
+        if floats && !r.one_in(4) {
+            return r.pick(&self.floats);
+        }
         loop {
             let mut n = r.below(self.sum);
             let group = self.groups.iter().find(|g| {
@@ -165,6 +171,8 @@ fn set(row: &Row, raw: &mut u64, field: Field, value: i64) {
 struct Kind {
     /// It uses vector and floating-point registers.
     vectors: bool,
+    /// Mostly scalar floating point, on ordinary numbers.
+    floats: bool,
     /// Interrupts are rare.
     calm: bool,
     little: bool,
@@ -186,7 +194,7 @@ impl Kind {
 /// One instruction at word `at` of `len`.
 fn instruction(rows: &Rows, level: IsaLevel, kind: Kind, at: u64, len: u64, r: &mut Rng) -> u64 {
     loop {
-        let op = rows.pick(r, kind.vectors);
+        let op = rows.pick(r, kind);
         let row = op.row();
         if !row.at(level) || kind.calm && !kind.allows(row, r) {
             continue;
@@ -273,7 +281,8 @@ fn reserved(words: &mut Vec<u32>, r: &mut Rng) -> u64 {
 pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream {
     let len = 1 + r.below(MOST);
     let little = !r.one_in(4);
-    let kind = Kind { vectors: r.one_in(2), calm: r.one_in(2), little };
+    let floats = r.one_in(3);
+    let kind = Kind { vectors: floats || r.one_in(2), floats, calm: r.one_in(2), little };
     let mut words = Vec::new();
     while (words.len() as u64) < len {
         let system = exact && r.one_in(24);
@@ -378,6 +387,16 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
         let flavour = if r.one_in(3) { any(r) } else { own };
         vector(r, flavour)
     });
+    if floats {
+        // As it is in programs: inexact before, nothing enabled, to nearest.
+        s.fpscr = if r.one_in(8) { s.fpscr } else { INEXACT };
+        let singles = r.one_in(2);
+        for v in &mut s.vsr {
+            if !r.one_in(8) {
+                *v = u128::from(ordinary(r, singles)) << 64 | *v & u128::from(u64::MAX);
+            }
+        }
+    }
     let mut data = vec![0; (PAGES << 12) as usize];
     for chunk in data.chunks_mut(8) {
         chunk.copy_from_slice(&integer(r, 64).to_le_bytes());
@@ -387,6 +406,17 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     let decrementer = if exact { r.below(300) } else { 0x7000_0000 };
     (s.spr.srr0, s.spr.srr1) = (code_at + 4 * r.below(len + 1), bits);
     Stream { level, little, ail, decrementer, offset, words, state: s, data }
+}
+
+/// FPSCR\[FX,XX\].
+const INEXACT: u64 = 1 << 31 | 1 << 25;
+
+/// A number of middling size, sometimes with few bits; of single precision, or near to it.
+fn ordinary(r: &mut Rng, single: bool) -> u64 {
+    let exponent = 1023 - 40 + r.below(80);
+    let bits = if single && !r.one_in(16) { 23 } else { r.pick(&[52, 52, 52, 24, 3, 0]) };
+    let fraction = r.next() & ((1u64 << 52) - 1) & !((1u64 << (52 - bits)) - 1);
+    (r.next() & 1) << 63 | exponent << 52 | fraction
 }
 
 /// Rounding mode, and sometimes an enabled exception.

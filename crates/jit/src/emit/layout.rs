@@ -37,6 +37,8 @@ pub(super) const fn translated(offset: usize) -> i32 {
 pub const PAGE: i32 = translated(offset_of!(Translated, page));
 pub(super) const ADDEND: i32 = translated(offset_of!(Translated, addend));
 pub(super) const EA: i32 = translated(offset_of!(Translated, ea));
+pub(super) const DEFERRED: usize = offset_of!(Translated, deferred);
+pub(super) const FPSCR: i32 = state(offset_of!(State, fpscr));
 pub(super) const ACCESS: i32 = translated(offset_of!(Translated, access));
 pub(super) const BOUNCE: i32 = translated(offset_of!(Translated, bounce));
 const GUESSES: usize = offset_of!(Translated, guesses);

@@ -10,6 +10,7 @@ use cranelift_codegen::ir::{
     types::{I8, I8X16, I32, I64},
 };
 use isa::IsaLevel;
+use sem::float::Arithmetic;
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use vcpu::context::mode;
@@ -373,20 +374,19 @@ impl Sem for Emit<'_, '_> {
         v
     }
     fn set_vsr(&mut self, n: usize, v: Value) {
+        self.forget_vsr(n);
         self.store_state(v, vsr_offset(n));
         self.local.vsr.insert(n, v);
     }
     fn vsr_hi(&mut self, n: usize) -> Long {
-        match self.local.vsr.get(&n).copied() {
-            Some(v) => Long::V(vector::vec_high(self.b, v)),
-            None => Long::V(self.load_state(I64, vsr_offset(n) + 8)),
-        }
+        Long::V(self.high(n))
     }
     fn set_vsr_pair(&mut self, n: usize, hi: Long, lo: Long) {
         let (hi, lo) = (self.value(hi), self.value(lo));
         self.store_state(lo, vsr_offset(n));
         self.store_state(hi, vsr_offset(n) + 8);
-        self.local.vsr.remove(&n);
+        self.forget_vsr(n);
+        self.local.high.insert(n, hi);
     }
     fn vec_halves(&mut self, v: Value) -> (Long, Long) {
         let (hi, lo) = vector::vec_halves(self.b, v);
@@ -524,8 +524,10 @@ impl Sem for Emit<'_, '_> {
         Long::V(r)
     }
     fn call_vsr(&mut self, f: Helper, tag: u64, b: Long, c: Long) {
+        self.flush_deferred();
         self.plain_call(f, Long::K(tag), b, c);
-        self.local.vsr.remove(&(tag as usize & 63));
+        self.local.deferred = float::Deferred::default();
+        self.forget_vsr(tag as usize & 63);
     }
     fn try_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R<Long> {
         self.flush();
@@ -536,8 +538,21 @@ impl Sem for Emit<'_, '_> {
     fn try_call_vsr(&mut self, f: Fallible, tag: u64, b: Long, c: Long) -> R<Long> {
         self.flush();
         let r = self.fallible_call(f, Long::K(tag), b, c);
-        self.local.vsr.remove(&(tag as usize & 63));
+        self.local.deferred = float::Deferred::default();
+        self.forget_vsr(tag as usize & 63);
         Ok(r)
+    }
+    fn double_from_single(&mut self, word: Long) -> Long {
+        self.widened(word)
+    }
+    fn single_from_double(&mut self, v: Long) -> Long {
+        self.narrowed(v)
+    }
+    fn arithmetic(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
+        self.float_arithmetic(what, f, tag)
+    }
+    fn compare_doubles(&mut self, x: usize, y: usize, f: Fallible, tag: u64, field: u64) -> R<Long> {
+        self.float_compare(x, y, f, tag, field)
     }
     fn context_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R {
         self.context = Some(Context::Helper(f, [a, b, c]));

@@ -26,6 +26,7 @@ impl Emit<'_, '_> {
             || local.lr_dirty
             || local.xer_dirty.contains(&true)
             || local.cr.iter().any(compared)
+            || local.deferred.is_dirty()
     }
 
     /// Stores the general registers and CTR.
@@ -44,8 +45,9 @@ impl Emit<'_, '_> {
         }
     }
 
-    /// Stores LR, XER and CR.
+    /// Stores LR, XER and CR, and what FPSCR is to hear of.
     pub fn flush_others(&mut self) {
+        self.flush_deferred();
         if std::mem::take(&mut self.local.lr_dirty)
             && let Some(lr) = self.local.lr
         {
@@ -96,11 +98,22 @@ impl Emit<'_, '_> {
         r
     }
 
+    /// VSR `n` is another now.
+    pub(super) fn forget_vsr(&mut self, n: usize) {
+        self.local.vsr.remove(&n);
+        self.local.high.remove(&n);
+        self.local.double.remove(&n);
+    }
+
     /// A helper may have changed everything but general registers, LR and CTR.
     pub(super) fn forget(&mut self) {
         self.local.cr = [Cr::Unknown; 8];
         self.local.xer = [None; 5];
         self.local.vsr.clear();
+        self.local.high.clear();
+        self.local.double.clear();
+        self.local.deferred = float::Deferred::default();
+        self.local.other_fpscr = None;
         self.local.pages.clear();
     }
 
