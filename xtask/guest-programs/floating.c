@@ -114,6 +114,25 @@ __attribute__((optimize("no-tree-vectorize"))) FUSED static uint64_t saxpy(uint6
     return sum;
 }
 
+typedef float floats __attribute__((vector_size(16)));
+
+/* The same, four elements at a time; an operation is an element. */
+static uint64_t saxpy_vectors(uint64_t operations)
+{
+    enum { N = 1024 };
+    static floats x[N], y[N];
+    uint64_t state = 7, sum = 0;
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < 4; k++)
+            x[i][k] = (float)(next_random(&state) >> 44) / 4096, y[i][k] = (float)i;
+    for (uint64_t done = 0; done < operations; done += 4 * N)
+        for (int i = 0; i < N; i++)
+            y[i] = 0.3f * x[i] + y[i];
+    for (int i = 0; i < N; i++)
+        sum = mix(sum, bits(y[i][0] + y[i][3]));
+    return sum;
+}
+
 /* Points of the Mandelbrot set; an operation is one step of one point. */
 static uint64_t mandelbrot(uint64_t operations)
 {
@@ -144,6 +163,7 @@ int main(int argc, char **argv)
         {"nbody", 100000, nbody},
         {"matmul", 8 << 20, matmul},
         {"saxpy", 8 << 20, saxpy},
+        {"saxpy-vectors", 16 << 20, saxpy_vectors},
         {"mandelbrot", 4 << 20, mandelbrot},
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)

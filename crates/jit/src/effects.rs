@@ -399,6 +399,9 @@ impl Sem for Recorder {
         self.found.raises = true;
         Ok(())
     }
+    fn vector_arithmetic(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
+        self.arithmetic(what, f, tag)
+    }
     fn compare_doubles(&mut self, x: usize, y: usize, _: Fallible, _: u64, _: u64) -> R {
         self.vsr(x);
         self.vsr(y);

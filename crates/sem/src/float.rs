@@ -6,7 +6,7 @@
 //! [`Sem`], except when it interrupts: then it has written the field itself.
 
 use crate::{Fallible, Fields, Helper, R, Sem, Vcpu, fallible};
-use arith::fp::{self, Control, Double, Integer, MulAdd, Outcome, Rounding};
+use arith::fp::{self, Control, Double, Float, Integer, MulAdd, Outcome, Rounding, Single};
 use arith::fpscr::{self, Flags, Status, fpscr_apply};
 use cpu::bits::{msr, srr1};
 
@@ -123,12 +123,12 @@ impl Operation {
     ];
 }
 
-/// Scalar arithmetic on doublewords 0 of three VSRs, in double format.
+/// Arithmetic on doublewords 0 of three VSRs, in double format; or on each element of them, of either format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arithmetic {
     /// What is computed.
     pub operation: Operation,
-    /// Rounded to single precision, within its range.
+    /// Rounded to single precision, within its range; elements of single format.
     pub single: bool,
     /// VSR of the result.
     pub t: usize,
@@ -151,21 +151,35 @@ pub(crate) struct Operands {
 /// The outcome of an operation, which every engine's has to be.
 pub fn evaluate(operation: Operation, x: u64, y: u64, z: u64, k: Control) -> Outcome<u64> {
     match operation {
-        Operation::Add => fp::add::<Double>(x, y, k),
-        Operation::Sub => fp::sub::<Double>(x, y, k),
-        Operation::Mul => fp::mul::<Double>(x, y, k),
-        Operation::Div => fp::div::<Double>(x, y, k),
-        Operation::Sqrt => fp::sqrt::<Double>(x, k),
-        Operation::Madd => fp::mul_add::<Double>(MulAdd::Madd, x, y, z, k),
-        Operation::Msub => fp::mul_add::<Double>(MulAdd::Msub, x, y, z, k),
-        Operation::Nmadd => fp::mul_add::<Double>(MulAdd::Nmadd, x, y, z, k),
-        Operation::Nmsub => fp::mul_add::<Double>(MulAdd::Nmsub, x, y, z, k),
         Operation::Round => fp::convert::<Double, Double>(x, k),
         Operation::OfInteger => fp::from_signed::<Double>(i128::from(x as i64), k),
         Operation::ToDoubleword => crate::fp::integer(fp::to_integer::<Double>(x, Integer::I64, Rounding::Zero)),
         Operation::ToWord => crate::fp::word_integer(x, Integer::I32, Rounding::Zero),
         Operation::ToWords => crate::vsx_fp::words(fp::to_integer::<Double>(x, Integer::I32, Rounding::Zero)),
+        _ => evaluate_in::<Double>(operation, x, y, z, k).expect("the others are above"),
     }
+}
+
+/// The outcome of an operation within a format, if it is one.
+fn evaluate_in<F: Float>(
+    operation: Operation,
+    x: F::Bits,
+    y: F::Bits,
+    z: F::Bits,
+    k: Control,
+) -> Option<Outcome<F::Bits>> {
+    Some(match operation {
+        Operation::Add => fp::add::<F>(x, y, k),
+        Operation::Sub => fp::sub::<F>(x, y, k),
+        Operation::Mul => fp::mul::<F>(x, y, k),
+        Operation::Div => fp::div::<F>(x, y, k),
+        Operation::Sqrt => fp::sqrt::<F>(x, k),
+        Operation::Madd => fp::mul_add::<F>(MulAdd::Madd, x, y, z, k),
+        Operation::Msub => fp::mul_add::<F>(MulAdd::Msub, x, y, z, k),
+        Operation::Nmadd => fp::mul_add::<F>(MulAdd::Nmadd, x, y, z, k),
+        Operation::Nmsub => fp::mul_add::<F>(MulAdd::Nmsub, x, y, z, k),
+        _ => return None,
+    })
 }
 
 /// What of FPSCR an operation writes besides exceptions.
@@ -337,6 +351,25 @@ pub fn quad(vcpu: &mut Vcpu, regs: u64, f: impl FnOnce(u128, u128, u128, Control
     })
 }
 
+/// Body of the helper of vector arithmetic, whose operands are among A, B and C.
+pub(crate) fn perform_vector(
+    vcpu: &mut Vcpu,
+    regs: u64,
+    (operation, single): (Operation, bool),
+    operands: impl Fn(Operands) -> [u64; 3],
+) -> bool {
+    let none = "arithmetic within a format";
+    vector(vcpu, regs, if single { 32 } else { 64 }, |a, b, c, k| {
+        let [x, y, z] = operands(Operands { a, b, c });
+        if single {
+            let outcome = evaluate_in::<Single>(operation, x as u32, y as u32, z as u32, k);
+            outcome.expect(none).map(u64::from)
+        } else {
+            evaluate_in::<Double>(operation, x, y, z, k).expect(none)
+        }
+    })
+}
+
 /// Body of a helper: an operation on each doubleword; FR, FI and FPRF stay as they are.
 pub fn vector_dp(vcpu: &mut Vcpu, regs: u64, f: impl Fn(u64, u64, u64, Control) -> Outcome<u64>) -> bool {
     vector(vcpu, regs, 64, f)
@@ -404,6 +437,25 @@ macro_rules! arithmetic_rows {
     (@Double) => { false };
 }
 pub(crate) use arithmetic_rows;
+
+/// Defines vector arithmetic: `name: operation format x y z;`, the operands among XA, XB and XT.
+macro_rules! vector_rows {
+    ($($name:ident: $operation:ident $format:ident $x:ident $y:ident $z:ident;)*) => {$(
+        #[doc = concat!("`", stringify!($name), "`")]
+        pub fn $name<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
+            const OPERATION: (float::Operation, bool) =
+                (float::Operation::$operation, matches!(stringify!($format).as_bytes(), b"Single"));
+            extern "C" fn helper(vcpu: &mut Vcpu, regs: u64, _: u64, _: u64) -> bool {
+                float::perform_vector(vcpu, regs, OPERATION, |v| [v.$x, v.$y, v.$z])
+            }
+            let regs = Regs::vsr(i);
+            let (operation, single) = OPERATION;
+            let what = float::Arithmetic { operation, single, t: regs.t, x: regs.$x, y: regs.$y, z: regs.$z };
+            s.vector_arithmetic(what, helper, regs.pack())
+        }
+    )*};
+}
+pub(crate) use vector_rows;
 
 #[cfg(test)]
 mod tests {

@@ -486,6 +486,15 @@ pub trait Sem: Sized {
         let zero = self.long(0);
         self.try_call_vsr(f, tag, zero, zero).map(|_| ())
     }
+    /// The same on each element of three VSRs.
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn vector_arithmetic(&mut self, what: float::Arithmetic, f: Fallible, tag: u64) -> R {
+        let _ = what;
+        let zero = self.long(0);
+        self.try_call_vsr(f, tag, zero, zero).map(|_| ())
+    }
     /// Compares doublewords 0 of VSRs x and y: `f` does it, called as by [`Sem::try_call_vsr`], also with the CR field's number,
     /// which it only uses where it interrupts. Returns the relation, one of the four bits of a field.
     ///

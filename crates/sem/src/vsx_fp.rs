@@ -1,7 +1,7 @@
 //! Chapter 7, the floating-point part: VSX scalar, vector and quad-precision arithmetic, conversions, compares, tests
 //! and the instructions that take numbers apart.
 
-use crate::float::{self, Regs, arithmetic_rows, float_rows, scalar_value};
+use crate::float::{self, Regs, arithmetic_rows, float_rows, scalar_value, vector_rows};
 use crate::fp::integer;
 use crate::{Fields, R, Sem, Vcpu, VecOp, fallible};
 use arith::fp::{self, BFloat, Control, Double, Float, Half, Integer, MulAdd, Outcome, Quad, Rounding, Single};
@@ -87,6 +87,35 @@ arithmetic_rows! {
     xscvdpsxws: vsr ToWords Double b b b;
 }
 
+vector_rows! {
+    xvadddp: Add Double a b b;
+    xvsubdp: Sub Double a b b;
+    xvmuldp: Mul Double a b b;
+    xvdivdp: Div Double a b b;
+    xvsqrtdp: Sqrt Double b b b;
+    xvmaddadp: Madd Double a b c;
+    xvmaddmdp: Madd Double a c b;
+    xvmsubadp: Msub Double a b c;
+    xvmsubmdp: Msub Double a c b;
+    xvnmaddadp: Nmadd Double a b c;
+    xvnmaddmdp: Nmadd Double a c b;
+    xvnmsubadp: Nmsub Double a b c;
+    xvnmsubmdp: Nmsub Double a c b;
+    xvaddsp: Add Single a b b;
+    xvsubsp: Sub Single a b b;
+    xvmulsp: Mul Single a b b;
+    xvdivsp: Div Single a b b;
+    xvsqrtsp: Sqrt Single b b b;
+    xvmaddasp: Madd Single a b c;
+    xvmaddmsp: Madd Single a c b;
+    xvmsubasp: Msub Single a b c;
+    xvmsubmsp: Msub Single a c b;
+    xvnmaddasp: Nmadd Single a b c;
+    xvnmaddmsp: Nmadd Single a c b;
+    xvnmsubasp: Nmsub Single a b c;
+    xvnmsubmsp: Nmsub Single a c b;
+}
+
 float_rows! {
     // xs..dp
     xsredp: vsr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k);
@@ -95,37 +124,11 @@ float_rows! {
     xsresp: vsr, scalar, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k.single());
     xsrsqrtesp: vsr, scalar, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k.single());
     // xv..dp
-    xvadddp: vsr, vector_dp, |a, b, _, k| fp::add::<Double>(a, b, k);
-    xvsubdp: vsr, vector_dp, |a, b, _, k| fp::sub::<Double>(a, b, k);
-    xvmuldp: vsr, vector_dp, |a, b, _, k| fp::mul::<Double>(a, b, k);
-    xvdivdp: vsr, vector_dp, |a, b, _, k| fp::div::<Double>(a, b, k);
-    xvsqrtdp: vsr, vector_dp, |_, b, _, k| fp::sqrt::<Double>(b, k);
     xvredp: vsr, vector_dp, |_, b, _, k| fp::reciprocal_estimate::<Double>(b, k);
     xvrsqrtedp: vsr, vector_dp, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Double>(b, k);
-    xvmaddadp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, b, t, k);
-    xvmaddmdp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Madd, a, t, b, k);
-    xvmsubadp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, b, t, k);
-    xvmsubmdp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Msub, a, t, b, k);
-    xvnmaddadp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, b, t, k);
-    xvnmaddmdp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmadd, a, t, b, k);
-    xvnmsubadp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, b, t, k);
-    xvnmsubmdp: vsr, vector_dp, |a, b, t, k| fp::mul_add::<Double>(MulAdd::Nmsub, a, t, b, k);
     // xv..sp
-    xvaddsp: vsr, vector_sp, |a, b, _, k| fp::add::<Single>(a, b, k);
-    xvsubsp: vsr, vector_sp, |a, b, _, k| fp::sub::<Single>(a, b, k);
-    xvmulsp: vsr, vector_sp, |a, b, _, k| fp::mul::<Single>(a, b, k);
-    xvdivsp: vsr, vector_sp, |a, b, _, k| fp::div::<Single>(a, b, k);
-    xvsqrtsp: vsr, vector_sp, |_, b, _, k| fp::sqrt::<Single>(b, k);
     xvresp: vsr, vector_sp, |_, b, _, k| fp::reciprocal_estimate::<Single>(b, k);
     xvrsqrtesp: vsr, vector_sp, |_, b, _, k| fp::reciprocal_sqrt_estimate::<Single>(b, k);
-    xvmaddasp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Madd, a, b, t, k);
-    xvmaddmsp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Madd, a, t, b, k);
-    xvmsubasp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Msub, a, b, t, k);
-    xvmsubmsp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Msub, a, t, b, k);
-    xvnmaddasp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Nmadd, a, b, t, k);
-    xvnmaddmsp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Nmadd, a, t, b, k);
-    xvnmsubasp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Nmsub, a, b, t, k);
-    xvnmsubmsp: vsr, vector_sp, |a, b, t, k| fp::mul_add::<Single>(MulAdd::Nmsub, a, t, b, k);
     // xs..dp: extremes and rounding to an integral value
     xsmaxdp: vsr, scalar_quiet, |a, b, _, _| fp::maximum::<Double>(a, b);
     xsmindp: vsr, scalar_quiet, |a, b, _, _| fp::minimum::<Double>(a, b);

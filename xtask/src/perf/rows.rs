@@ -146,6 +146,7 @@ pub const ROWS: &[Row] = &[
     kernel("nbody", Group::Floating, None),
     kernel("matmul", Group::Floating, None),
     kernel("saxpy", Group::Floating, None),
+    kernel("saxpy-vectors", Group::Floating, None),
     kernel("mandelbrot", Group::Floating, None),
     Row {
         name: "floating, geomean",

@@ -75,7 +75,7 @@ impl Stream {
 pub struct Rows {
     groups: Vec<(u64, Vec<Op>)>,
     sum: u64,
-    /// Scalar floating point.
+    /// Floating point.
     floats: Vec<Op>,
 }
 
@@ -127,8 +127,11 @@ impl Rows {
         ];
         let groups: Vec<(u64, Vec<Op>)> = groups.into_iter().filter(|g| !g.1.is_empty()).collect();
         let sum = groups.iter().map(|g| g.0).sum();
-        let scalar = |r: &Row| r.chapter == Chapter::fp || r.chapter == Chapter::vsx && r.name.starts_with("xs");
-        Rows { groups, sum, floats: of(&scalar) }
+        let floats = |r: &Row| {
+            r.chapter == Chapter::fp
+                || r.chapter == Chapter::vsx && (r.name.starts_with("xs") || r.name.starts_with("xv"))
+        };
+        Rows { groups, sum, floats: of(&floats) }
     }
 
     fn pick(&self, r: &mut Rng, Kind { vectors, floats, .. }: Kind) -> Op {
@@ -171,7 +174,7 @@ fn set(row: &Row, raw: &mut u64, field: Field, value: i64) {
 struct Kind {
     /// It uses vector and floating-point registers.
     vectors: bool,
-    /// Mostly scalar floating point, on ordinary numbers.
+    /// Mostly floating point, on ordinary numbers.
     floats: bool,
     /// Interrupts are rare.
     calm: bool,
@@ -390,10 +393,15 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
     if floats {
         // As it is in programs: inexact before, nothing enabled, to nearest.
         s.fpscr = if r.one_in(8) { s.fpscr } else { INEXACT };
-        let singles = r.one_in(2);
+        let (singles, words) = (r.one_in(2), r.one_in(3));
         for v in &mut s.vsr {
+            let mut half = || {
+                let word = |r: &mut Rng| u64::from((f64::from_bits(ordinary(r, true)) as f32).to_bits());
+                if words { word(r) << 32 | word(r) } else { ordinary(r, singles) }
+            };
+            let new = u128::from(half()) << 64 | u128::from(half());
             if !r.one_in(8) {
-                *v = u128::from(ordinary(r, singles)) << 64 | *v & u128::from(u64::MAX);
+                *v = new;
             }
         }
     }

@@ -11,8 +11,8 @@ use arith::fpscr;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{
-    BlockArg, InstBuilder, Value,
-    types::{F32, F64, I32, I64},
+    BlockArg, Endianness, InstBuilder, Value,
+    types::{F32, F32X4, F64, F64X2, I8X16, I32, I32X4, I64, I64X2},
 };
 use sem::float::{Arithmetic, Operation};
 use vcpu::translated::Deferred as Kept;
@@ -43,6 +43,8 @@ const fn deferred(offset: usize) -> i32 {
 const DOUBLE: (i64, i64) = (i64::MAX, 52);
 const SINGLE: (i64, i64) = (i32::MAX as i64, 23);
 const LEAST_EXPONENT: i64 = 2;
+/// Elements of a vector are numbered from its low end.
+const LITTLE: MemFlagsData = MemFlagsData::new().with_endianness(Endianness::Little);
 
 impl Emit<'_, '_> {
     /// Stores what FPSCR is to hear of.
@@ -356,6 +358,71 @@ impl Emit<'_, '_> {
         if what.single {
             self.local.single.insert(result);
         }
+        Ok(())
+    }
+
+    /// Vector arithmetic: of FPSCR it changes exception bits alone, so that nothing has to be kept.
+    pub(super) fn float_vector(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
+        if !self.env.fma {
+            let zero = Long::K(0);
+            return self.try_call_vsr(f, tag, zero, zero).map(|_| ());
+        }
+        let (floats, integers, (below_sign, place)) =
+            if what.single { (F32X4, I32X4, SINGLE) } else { (F64X2, I64X2, DOUBLE) };
+        let other = self.other_fpscr();
+        let [a, b, c] = [what.x, what.y, what.z].map(|n| {
+            let v = self.vsr(n);
+            self.b.ins().bitcast(floats, LITTLE, v)
+        });
+        let ins = self.b.ins();
+        let result = match what.operation {
+            Operation::Add => ins.fadd(a, b),
+            Operation::Sub => ins.fsub(a, b),
+            Operation::Mul => ins.fmul(a, b),
+            Operation::Div => ins.fdiv(a, b),
+            Operation::Sqrt => ins.sqrt(a),
+            Operation::Madd | Operation::Nmadd => ins.fma(a, b, c),
+            Operation::Msub | Operation::Nmsub => {
+                let c = ins.fneg(c);
+                self.b.ins().fma(a, b, c)
+            }
+            _ => unreachable!("{what:?} is no vector arithmetic"),
+        };
+        // As signed numbers: those below the least are negative.
+        let bits = self.b.ins().bitcast(integers, LITTLE, result);
+        let count = ((below_sign >> place) - LEAST_EXPONENT) << place;
+        let [mask, least, last] = [below_sign, LEAST_EXPONENT << place, count - 1].map(|k| {
+            let k = k as u64;
+            let lanes = if what.single { k << 32 | k } else { k };
+            let v = crate::vector::vec_const(self.b, u128::from(lanes) << 64 | u128::from(lanes));
+            self.b.ins().bitcast(integers, LITTLE, v)
+        });
+        let magnitude = self.b.ins().band(bits, mask);
+        let above = self.b.ins().isub(magnitude, least);
+        let beyond = self.b.ins().icmp(IntCC::SignedGreaterThan, above, last);
+        let sum = matches!(what.operation, Operation::Add | Operation::Sub);
+        let zero = crate::vector::vec_const(self.b, 0);
+        let zero = self.b.ins().bitcast(integers, LITTLE, zero);
+        let mut tiny = self.b.ins().icmp(IntCC::SignedLessThan, above, zero);
+        if sum {
+            // A sum that is zero is exact.
+            let exact = self.b.ins().icmp(IntCC::Equal, magnitude, zero);
+            tiny = self.b.ins().band_not(tiny, exact);
+        }
+        let out = self.b.ins().bor(beyond, tiny);
+        let out = self.b.ins().vany_true(out);
+        let uncommon = self.b.ins().bor(other, out);
+        let result = match what.operation {
+            Operation::Nmadd | Operation::Nmsub => self.b.ins().fneg(result),
+            _ => result,
+        };
+        let result = self.b.ins().bitcast(I8X16, LITTLE, result);
+        let at = vsr_offset(what.t);
+        let helper = (f, Long::K(tag), 0);
+        let write = |s: &mut Self| s.store_state(result, at);
+        let [result] = self.uncommon(uncommon, helper, [result], write, |s| [s.load_state(I8X16, at)]);
+        self.forget_vsr(what.t);
+        self.local.vsr.insert(what.t, result);
         Ok(())
     }
 
