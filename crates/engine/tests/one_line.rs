@@ -1,167 +1,42 @@
 //! A line an instruction: words, text, what it reads, what it does. `one_line/*.txt` has some for every row that has
 //! semantics and that QEMU's user mode can be asked about; no QEMU is needed to run them.
 //!
-//! `3.0 7c642a14 add r3,r4,r5 : r4=1 r5=2 -> r3=3`: the level of the processor; registers that are not zero before; all that is
+//! `3.0 7c642a14 add r3,r4,r5 : r4=1 r5=2 -> r3=3`: the level of the processor (`3.0be` in big-endian mode); registers that are not zero before; all that is
 //! different behind it. `m40=..` are 16 bytes of memory, 0x40 from the beginning of a sandbox that holds a pattern before;
 //! `end=` tells of a branch that was taken (`pad1` and so on are places to land on) or of an interrupt, by the signal that
 //! Linux makes of it.
 //!
-//! `AILERON_ONE_LINE=write cargo test --release -p engine --test one_line` makes the files again: QEMU's answers, where they and
-//! ours are the same without an excuse. A line that is written by hand for a bug stands in `one_line/found.txt`, which stays.
+//! `AILERON_ONE_LINE=write cargo test --release -p engine --test one_line` makes the files again (`write-big` only those of
+//! big-endian mode): QEMU's answers, where they and
+//! ours are the same without an excuse; `*_big.txt` has rows that access memory in big-endian mode. A line that `cargo xtask diff`
+//! prints for a difference, or that is written by hand for a bug, stands in `one_line/found.txt`, which stays.
 
 #[allow(dead_code, reason = "the other test has more of it in use")]
 mod qemu_user;
 
-use isa::{Insn, IsaLevel, Kind, Op};
-use qemu_user::generate::{self, Place, Test};
-use qemu_user::record::{Ending, Order, Snapshot};
+use isa::Op;
+use qemu_user::generate::{self, Place, Shape, shape};
+use qemu_user::lines::{LEVELS, changes, ending, line, parse, plain, words};
+use qemu_user::record::Order;
 use qemu_user::rng::Rng;
 use qemu_user::run_engine::{Machine, translator};
-use qemu_user::{compare, guest, known, run_qemu};
+use qemu_user::{compare, fit, guest, run_qemu};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Lines of a row at most, and tests that they are taken from.
 const LINES: usize = 4;
 const ATTEMPTS: u64 = 32;
 
-const LEVELS: [(&str, IsaLevel); 3] = [("2.07", IsaLevel::V2_07), ("3.0", IsaLevel::V3_0), ("3.1", IsaLevel::V3_1)];
-
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/one_line")
-}
-
-/// Everything zero, and a pattern in memory.
-fn nothing() -> Snapshot {
-    Snapshot {
-        gpr: [0; 32],
-        vsr: [0; 64],
-        cr: 0,
-        xer: 0,
-        ctr: 0,
-        lr: 0,
-        fpscr: 0,
-        vscr: 0,
-        sandbox: std::array::from_fn(|n| (n * 37 + 11) as u8),
-    }
-}
-
-/// Registers that differ, as `name=value`.
-fn changes(from: &Snapshot, to: &Snapshot) -> Vec<String> {
-    let mut out = Vec::new();
-    for n in 0..32 {
-        if from.gpr[n] != to.gpr[n] {
-            out.push(format!("r{n}={:x}", to.gpr[n]));
-        }
-    }
-    for n in 0..64 {
-        if from.vsr[n] != to.vsr[n] {
-            out.push(format!("vs{n}={:x}", to.vsr[n]));
-        }
-    }
-    for ((name, from), (_, to)) in others(from).into_iter().zip(others(to)) {
-        if from != to {
-            out.push(format!("{name}={to:x}"));
-        }
-    }
-    for (n, (from, to)) in from.sandbox.chunks(16).zip(to.sandbox.chunks(16)).enumerate() {
-        if from != to {
-            let bytes: String = to.iter().map(|b| format!("{b:02x}")).collect();
-            out.push(format!("m{:x}={bytes}", 16 * n));
-        }
-    }
-    out
-}
-
-fn others(s: &Snapshot) -> [(&'static str, u64); 6] {
-    [("cr", s.cr), ("xer", s.xer), ("ctr", s.ctr), ("lr", s.lr), ("fpscr", s.fpscr), ("vscr", s.vscr)]
-}
-
-/// Makes `name=value` true; `None` if there is no such name or value.
-fn set(s: &mut Snapshot, change: &str) -> Option<()> {
-    let (name, value) = change.split_once('=')?;
-    let number = |text: &str| u64::from_str_radix(text, 16).ok();
-    if let Some(at) = name.strip_prefix('m').and_then(|at| usize::from_str_radix(at, 16).ok()) {
-        let chunk = s.sandbox.get_mut(at..at + 16).filter(|_| value.len() == 32)?;
-        for (n, byte) in chunk.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(value.get(2 * n..2 * n + 2)?, 16).ok()?;
-        }
-        return Some(());
-    }
-    let other = match name {
-        "cr" => &mut s.cr,
-        "xer" => &mut s.xer,
-        "ctr" => &mut s.ctr,
-        "lr" => &mut s.lr,
-        "fpscr" => &mut s.fpscr,
-        "vscr" => &mut s.vscr,
-        _ => {
-            if let Some(n) = name.strip_prefix("vs") {
-                *s.vsr.get_mut(n.parse::<usize>().ok()?)? = u128::from_str_radix(value, 16).ok()?;
-            } else {
-                *s.gpr.get_mut(name.strip_prefix('r')?.parse::<usize>().ok()?)? = number(value)?;
-            }
-            return Some(());
-        }
-    };
-    *other = number(value)?;
-    Some(())
-}
-
-fn ending(ending: Ending) -> Option<String> {
-    match ending {
-        Ending::Pad(0) => None,
-        Ending::Pad(n) => Some(format!("end=pad{n}")),
-        Ending::Signal { number, .. } => Some(format!("end=signal{number}")),
-        Ending::Elsewhere(nia) => Some(format!("end={nia:x}")),
-    }
-}
-
-fn line(test: &Test, after: &(Snapshot, Ending)) -> String {
-    let level = LEVELS.iter().find(|(_, level)| *level == test.level).map_or("?", |(name, _)| name);
-    let mut text = format!("{level} ");
-    for raw in &test.body {
-        let _ = write!(text, "{raw:08x} {}; ", words(*raw, test));
-    }
-    text.truncate(text.len() - 2);
-    let mut effects = changes(&test.before, &after.0);
-    effects.extend(ending(after.1));
-    let effects = if effects.is_empty() { "nothing".to_owned() } else { effects.join(" ") };
-    let inputs = changes(&nothing(), &test.before).join(" ");
-    format!("{text} : {inputs} -> {effects}").replace("  ", " ")
-}
-
-fn words(raw: u64, test: &Test) -> String {
-    isa::decode(raw, test.level).map_or("?".into(), |insn| isa::disassemble(insn, test.start()))
-}
-
-/// A line as a test, with what is to be there behind it.
-fn parse(text: &str) -> Option<(Test, Vec<String>, Vec<String>)> {
-    let (code, rest) = text.split_once(" : ")?;
-    let (inputs, effects) = rest.split_once("-> ")?;
-    let (level, code) = code.split_once(' ')?;
-    let level = LEVELS.iter().find(|(name, _)| *name == level)?.1;
-    let (mut body, mut texts) = (Vec::new(), Vec::new());
-    for one in code.split("; ") {
-        let (raw, text) = one.split_once(' ')?;
-        body.push(u64::from_str_radix(raw, 16).ok()?);
-        texts.push(text.to_owned());
-    }
-    let op = isa::decode(*body.last()?, level)?.op;
-    let mut before = nothing();
-    for input in inputs.split_whitespace() {
-        set(&mut before, input)?;
-    }
-    let test = Test { op, level, order: Order::Little, place: Place(0), body, sets_tar: false, before, floats: false };
-    Some((test, texts, effects.split_whitespace().map(str::to_owned).collect()))
 }
 
 /// Runs the lines of a file. What is wrong, a text each, and the rows that there are.
 fn run(name: &str, rows: &mut BTreeSet<Op>, wrong: &mut Vec<String>) -> usize {
     let path = folder().join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let guest = guest::Guest::new(Order::Little);
+    let guests = [guest::Guest::new(Order::Little), guest::Guest::new(Order::Big)];
     let mut count = 0;
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let place = format!("{name}:{}", n + 1);
@@ -170,17 +45,21 @@ fn run(name: &str, rows: &mut BTreeSet<Op>, wrong: &mut Vec<String>) -> usize {
             continue;
         };
         count += 1;
+        let guest = guests.iter().find(|guest| guest.order == test.order).expect("one of each order");
         rows.insert(test.op);
-        for (raw, text) in test.body.iter().zip(&texts) {
-            let found = words(*raw, &test);
+        for (at, (raw, text)) in test.body.iter().zip(&texts).enumerate() {
+            let found = words(*raw, &test, at);
             if found != *text {
                 wrong.push(format!("{place}: {raw:08x} is {found}, expected {text}"));
             }
         }
+        let mut count = None;
         for how in ["interpreted", "translated"] {
             let mut machine =
-                Machine::new(&guest, test.level, std::slice::from_ref(&test), (how == "translated").then(translator));
-            let got = machine.run(&test);
+                Machine::new(guest, test.level, std::slice::from_ref(&test), (how == "translated").then(translator));
+            // Translated in one go, branches or not: what the interpreter executed.
+            let (got, executed) = machine.run_counted(&test, count);
+            count = Some(executed);
             let mut found = changes(&test.before, &got.0);
             found.extend(ending(got.1));
             if found.is_empty() {
@@ -194,48 +73,34 @@ fn run(name: &str, rows: &mut BTreeSet<Op>, wrong: &mut Vec<String>) -> usize {
     count
 }
 
-/// Only what the instruction's fields name is not zero.
-fn plain(test: &mut Test) {
-    let all = std::mem::replace(&mut test.before, nothing());
-    let b = &mut test.before;
-    (b.cr, b.xer, b.ctr, b.lr) = (all.cr, all.xer, all.ctr, all.lr);
-    (b.fpscr, b.vscr) = (all.fpscr & 3, all.vscr);
-    for raw in &test.body {
-        let Some(Insn { op, raw }) = isa::decode(*raw, test.level) else { continue };
-        for field in op.row().fields() {
-            let n = op.row().get(field, raw) as usize;
-            let (gprs, vsrs): (&[usize], &[usize]) = match field.kind() {
-                Kind::Gpr => (&[n], &[]),
-                Kind::GprPair => (&[n, n + 1], &[]),
-                Kind::Fpr => (&[], &[n]),
-                Kind::FprPair => (&[], &[n, n + 1]),
-                Kind::Vr => (&[], &[n + 32]),
-                Kind::Vsr => (&[], &[n, n + 1]),
-                _ => (&[], &[]),
-            };
-            gprs.iter().for_each(|n| b.gpr[n & 31] = all.gpr[n & 31]);
-            vsrs.iter().for_each(|n| b.vsr[n & 63] = all.vsr[n & 63]);
-        }
+/// Makes the files anew; in big-endian mode for rows that have to do with memory, two lines each at most.
+fn write(little: bool) {
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    if little {
+        lines_of(Order::Little, "", LINES, &mut files);
+    }
+    lines_of(Order::Big, "_big", LINES / 2, &mut files);
+    std::fs::create_dir_all(folder()).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder().join(name), text).unwrap();
     }
 }
 
-/// Makes the files anew.
-fn write() {
-    let guest = guest::Guest::new(Order::Little);
-    let mut files: BTreeMap<String, String> = BTreeMap::new();
+fn lines_of(order: Order, suffix: &str, most: usize, files: &mut BTreeMap<String, String>) {
+    let guest = guest::Guest::new(order);
     for &op in Op::ALL {
         let row = op.row();
-        if !row.implemented || known::skipped(op).is_some() {
+        if !row.implemented || fit::skipped(op).is_some() || order == Order::Big && shape(row) == Shape::None {
             continue;
         }
         let Some((_, level)) = LEVELS.into_iter().find(|(_, level)| row.at(*level)) else { continue };
         let mut machine_lines = BTreeMap::new();
         for n in 0..ATTEMPTS {
-            if machine_lines.len() == LINES {
+            if machine_lines.len() == most {
                 break;
             }
-            let mut test = generate::test(op, level, Order::Little, Place(0), &mut Rng::of(7, row.name, n));
-            if test.sets_tar || known::decided(&test).is_some() {
+            let mut test = generate::test(op, level, order, Place(0), &mut Rng::of(7, row.name, n));
+            if test.sets_tar || fit::decided(&test).is_some() {
                 continue;
             }
             plain(&mut test);
@@ -253,19 +118,17 @@ fn write() {
                 machine_lines.insert(n, (line(&test, &got), kind));
             }
         }
-        let file = files.entry(format!("{:?}.txt", row.chapter)).or_default();
+        let file = files.entry(format!("{:?}{suffix}.txt", row.chapter)).or_default();
         machine_lines.values().for_each(|(line, _)| *file += &format!("{line}\n"));
-    }
-    std::fs::create_dir_all(folder()).unwrap();
-    for (name, text) in files {
-        std::fs::write(folder().join(name), text).unwrap();
     }
 }
 
 #[test]
 fn every_line_holds() {
-    if std::env::var("AILERON_ONE_LINE").is_ok_and(|what| what == "write") {
-        write();
+    match std::env::var("AILERON_ONE_LINE").as_deref() {
+        Ok("write") => write(true),
+        Ok("write-big") => write(false),
+        _ => {}
     }
     let (mut rows, mut wrong, mut lines) = (BTreeSet::new(), Vec::new(), 0);
     let mut names: Vec<String> =

@@ -1,4 +1,4 @@
-//! Makes tests: an instruction (or a few) with all registers and memory before it.
+//! Makes tests: an instruction (or a few) with all registers and memory before it. [`super::streams`] makes longer ones.
 
 use super::guest::{self, ENTRY, LOW, LOW_PAD, pad_address, slot_address};
 use super::record::{Order, RECORD_BYTES, SANDBOX_BYTES, Snapshot, at};
@@ -28,6 +28,23 @@ impl Place {
     }
 }
 
+/// An operand of an instruction that depends on where the test stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A relative branch to an instruction of the body, by its number, or to the end.
+    Branch(usize),
+    /// An address relative to the instruction: bytes from the beginning of the sandbox.
+    Sandbox(i64),
+}
+
+/// A register that holds the address of an instruction of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    Lr,
+    Ctr,
+    Tar,
+}
+
 /// One test.
 #[derive(Clone, Debug)]
 pub struct Test {
@@ -45,17 +62,86 @@ pub struct Test {
     pub sets_tar: bool,
     /// Registers and sandbox before.
     pub before: Snapshot,
+    /// It is a stream, not the test of a row.
+    pub stream: bool,
+    /// A difference may be what this QEMU is known to do otherwise ([`super::known`]).
+    pub excused: bool,
     /// Of FPSCR only what QEMU computes as the manual says is compared: FR, FI and FPRF are not ([`super::known`]).
     pub floats: bool,
+    /// Instructions, by number, with an operand that depends on the place.
+    pub links: Vec<(usize, Link)>,
+    /// A register that depends on the place.
+    pub aim: Option<(Aim, usize)>,
+    /// General registers that hold addresses in the sandbox.
+    pub bases: Vec<usize>,
+}
+
+/// Words of an instruction.
+fn length(raw: u64) -> u64 {
+    1 + u64::from(raw >> 32 != 0)
 }
 
 impl Test {
+    /// One instruction, or a few, that depend on no place.
+    pub fn of(op: Op, level: IsaLevel, order: Order, place: Place, body: Vec<u64>, before: Snapshot) -> Test {
+        let (links, bases) = Default::default();
+        let (sets_tar, stream, floats) = Default::default();
+        let excused = true;
+        Test { op, level, order, place, body, sets_tar, before, stream, excused, floats, links, aim: None, bases }
+    }
+
     /// The instructions as words.
     pub fn words(&self) -> Vec<u32> {
         self.body
             .iter()
             .flat_map(|raw| if raw >> 32 == 0 { vec![*raw as u32] } else { vec![(raw >> 32) as u32, *raw as u32] })
             .collect()
+    }
+
+    /// Address of an instruction of the body, by its number, or of its end.
+    pub fn address(&self, n: usize) -> u64 {
+        self.start() + 4 * self.body[..n].iter().map(|raw| length(*raw)).sum::<u64>()
+    }
+
+    /// Does a prefixed instruction lie across 64 bytes, which is an Alignment interrupt (Book I 1.6)?
+    pub fn crosses(&self) -> bool {
+        (0..self.body.len()).any(|n| length(self.body[n]) == 2 && self.address(n) & 63 == 60)
+    }
+
+    /// Makes true what depends on the place, which was `from` before.
+    pub fn link(&mut self, from: Place) {
+        let moved = self.place.sandbox().wrapping_sub(from.sandbox());
+        for n in &self.bases {
+            self.before.gpr[*n] = self.before.gpr[*n].wrapping_add(moved);
+        }
+        if let Some((aim, n)) = self.aim {
+            let address = self.address(n.min(self.body.len()));
+            match aim {
+                Aim::Lr => self.before.lr = address,
+                Aim::Ctr => self.before.ctr = address,
+                Aim::Tar => self.before.gpr[31] = address,
+            }
+        }
+        for (n, link) in self.links.clone() {
+            let Some(insn) = isa::decode(self.body[n], self.level) else { continue };
+            let at = self.address(n) as i64;
+            let (field, value) = match link {
+                Link::Branch(to) => {
+                    let field = if insn.op == Op::b { Field::LI } else { Field::BD };
+                    (field, self.address(to.min(self.body.len())) as i64 - at)
+                }
+                Link::Sandbox(offset) => (Field::D34, self.place.sandbox() as i64 + offset - at),
+            };
+            match insn.op.row().set(insn.raw, field, value) {
+                Ok(raw) => self.body[n] = raw,
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+
+    /// Instructions that it executes, unless it branches or is interrupted.
+    pub fn count(&self) -> u64 {
+        self.body.iter().map(|raw| if *raw == NOPS { 2 } else { 1 }).sum()
     }
 
     /// Words in the slot, TAR's included.
@@ -70,7 +156,8 @@ impl Test {
 
     /// Whether it is a stream with branches, so that it does not execute as many instructions as it has.
     pub fn branches(&self) -> bool {
-        self.body.len() > 1 && self.body.iter().any(|raw| distance(*raw).is_some())
+        let branch = |op| matches!(op, Op::b | Op::bc | Op::bclr | Op::bcctr | Op::bctar);
+        self.body.len() > 1 && self.body.iter().any(|raw| isa::decode(*raw, self.level).is_some_and(|i| branch(i.op)))
     }
 
     /// The last instruction: the one of the row.
@@ -79,9 +166,14 @@ impl Test {
     }
 }
 
+/// What does nothing.
+pub const NOP: u64 = 0x6000_0000;
+/// As long as a prefixed instruction.
+pub const NOPS: u64 = NOP << 32 | NOP;
+
 /// How a row computes an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub enum Shape {
     /// It has none.
     None,
     /// RA and a displacement.
@@ -94,7 +186,8 @@ enum Shape {
     Length,
 }
 
-fn shape(row: &Row) -> Shape {
+/// How a row computes its address.
+pub fn shape(row: &Row) -> Shape {
     if let Some(field) = [Field::D, Field::DS, Field::DQ, Field::D34, Field::HASHD]
         .into_iter()
         .find(|f| row.has(*f) && row.has(Field::RA))
@@ -119,7 +212,7 @@ fn shape(row: &Row) -> Shape {
 }
 
 /// The alignment without which an access is another thing.
-fn natural_alignment(op: Op) -> u64 {
+pub fn natural_alignment(op: Op) -> u64 {
     match op {
         Op::lbarx | Op::stbcx_ => 1,
         Op::lharx | Op::sthcx_ => 2,
@@ -163,7 +256,7 @@ fn flavours(row: &Row) -> &'static [Flavour] {
 }
 
 /// All registers and the sandbox, at random.
-fn registers(r: &mut Rng, row: &Row, level: IsaLevel) -> Snapshot {
+pub fn registers(r: &mut Rng, row: &Row, level: IsaLevel) -> Snapshot {
     let mut gpr: [u64; 32] = std::array::from_fn(|_| integer(r, 64));
     // Equal operands matter to compares.
     for _ in 0..4 {
@@ -235,8 +328,26 @@ fn fpscr(r: &mut Rng) -> u64 {
     v
 }
 
+/// Function codes that loads and stores of an AMO have.
+pub const LOAD_CODES: [i64; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 25, 28];
+pub const STORE_CODES: [i64; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 24];
+
 /// Special purpose registers that problem state may use and that hold what was written.
-const SPRS: [i64; 5] = [1, 8, 9, 256, 815];
+pub const SPRS: [i64; 5] = [1, 8, 9, 256, 815];
+
+/// The load that makes the reservation of a store conditional.
+fn reserving(op: Op) -> Option<Op> {
+    RESERVING.into_iter().find(|(_, store)| *store == op).map(|(load, _)| load)
+}
+
+/// Loads that reserve, and the stores that ask for it.
+pub const RESERVING: [(Op, Op); 5] = [
+    (Op::lbarx, Op::stbcx_),
+    (Op::lharx, Op::sthcx_),
+    (Op::lwarx, Op::stwcx_),
+    (Op::ldarx, Op::stdcx_),
+    (Op::lqarx, Op::stqcx_),
+];
 
 /// A test of a row.
 pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
@@ -263,11 +374,12 @@ pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) ->
             }
         }
     }
+    let mut bases = Vec::new();
     match shape(row) {
         Shape::None => {}
         shape => {
             let ea = effective_address(r, op, place);
-            address(r, row, shape, &mut raw, &mut before, ea, place);
+            bases.extend(address(r, row, shape, &mut raw, &mut before, ea, place));
         }
     }
     match op {
@@ -297,8 +409,8 @@ pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) ->
             sets_tar = spr == 815;
             set(&mut raw, Field::SPR, spr);
         }
-        Op::lwat | Op::ldat => set(&mut raw, Field::FC, r.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 25, 28])),
-        Op::stwat | Op::stdat => set(&mut raw, Field::FC, r.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 24])),
+        Op::lwat | Op::ldat => set(&mut raw, Field::FC, r.pick(&LOAD_CODES)),
+        Op::stwat | Op::stdat => set(&mut raw, Field::FC, r.pick(&STORE_CODES)),
         Op::xxgenpcvbm | Op::xxgenpcvhm | Op::xxgenpcvwm | Op::xxgenpcvdm if !r.one_in(8) => {
             set(&mut raw, Field::IMM5, r.clone().below(4) as i64);
         }
@@ -310,14 +422,7 @@ pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) ->
         }
     }
     // A store conditional mostly has a reservation.
-    let load = match op {
-        Op::stbcx_ => Some(Op::lbarx),
-        Op::sthcx_ => Some(Op::lharx),
-        Op::stwcx_ => Some(Op::lwarx),
-        Op::stdcx_ => Some(Op::ldarx),
-        Op::stqcx_ => Some(Op::lqarx),
-        _ => None,
-    };
+    let load = reserving(op);
     if let Some(load) = load
         && !r.one_in(4)
     {
@@ -330,141 +435,7 @@ pub fn test(op: Op, level: IsaLevel, order: Order, place: Place, r: &mut Rng) ->
         }
     }
     body.push(raw);
-    Test { op, level, order, place, body, sets_tar, before, floats: false }
-}
-
-/// Instructions of a stream.
-const STREAM: usize = 16;
-/// Registers that hold addresses through a stream: the base, and an offset.
-const BASES: [i64; 2] = [1, 2];
-
-/// A stream of instructions that are fit for it. A third of them branch forward, of those a third go around in a loop.
-pub fn stream(ops: &[Op], floats: bool, level: IsaLevel, order: Order, place: Place, r: &mut Rng) -> Test {
-    let mut before = registers(r, r.clone().pick(ops).row(), level);
-    before.gpr[BASES[0] as usize] = place.sandbox() + 256;
-    before.gpr[BASES[1] as usize] = r.below(64);
-    if floats {
-        // No enabled exception.
-        before.fpscr = r.below(4);
-    }
-    let branches = r.one_in(3);
-    let loops = branches && r.one_in(3);
-    let mut body = Vec::new();
-    let mut last = ops[0];
-    while body.len() < STREAM {
-        if branches && r.one_in(6) {
-            last = Op::bc;
-            body.push(forward(r, loops));
-            continue;
-        }
-        let op = r.pick(ops);
-        if loops && op == Op::mtspr {
-            // It might write CTR.
-            continue;
-        }
-        let row = op.row();
-        if !row.at(level) {
-            continue;
-        }
-        let mut raw = random_word(op, || r.next());
-        let set = |raw: &mut u64, field: Field, value: i64| match row.set(*raw, field, value) {
-            Ok(new) => *raw = new,
-            Err(e) => panic!("{e}"),
-        };
-        match shape(row) {
-            // What would write a base is left out; so is what has a length in RB.
-            Shape::Base | Shape::Length => continue,
-            Shape::None if [Field::RT, Field::RA].iter().any(|f| row.has(*f) && BASES.contains(&row.get(*f, raw))) => {
-                continue;
-            }
-            Shape::None => {}
-            Shape::Displacement(field) => {
-                set(&mut raw, Field::RA, BASES[0]);
-                set(&mut raw, field, (r.below(16) as i64 - 8) * 16);
-            }
-            Shape::Indexed => {
-                set(&mut raw, Field::RA, BASES[0]);
-                set(&mut raw, Field::RB, BASES[1]);
-            }
-        }
-        let updates = row.name.ends_with('u') && row.has(Field::D)
-            || row.name.contains("ux")
-            || row.op == Op::ldu
-            || row.op == Op::stdu;
-        let loads_base = [Field::RT, Field::RTp].iter().any(|f| row.has(*f) && [0, 1, 2].contains(&row.get(*f, raw)));
-        if shape(row) != Shape::None && (updates || loads_base) || !isa::valid_form(Insn { op, raw }) {
-            continue;
-        }
-        if floats && row.has(Field::Rc) {
-            // FX, which is copied, is among what is not compared.
-            set(&mut raw, Field::Rc, 0);
-        }
-        body.push(raw);
-        last = op;
-    }
-    if loops {
-        before.ctr = 1 + r.below(5);
-        last = Op::bc;
-        let from = r.below(STREAM as u64 - 1) as i64;
-        let last_word = body.len() - 1;
-        body[last_word] = conditional(16, 0, from - last_word as i64);
-    }
-    bound(&mut body);
-    Test { op: last, level, order, place, body, sets_tar: false, before, floats }
-}
-
-/// `bc`, by so many instructions.
-fn conditional(bo: i64, bi: i64, distance: i64) -> u64 {
-    let fields = [(Field::BO, bo), (Field::BI, bi), (Field::BD, 4 * distance)];
-    isa::encode(Op::bc, &fields).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// A branch over a few instructions, which may count, unless that would disturb a loop.
-fn forward(r: &mut Rng, loops: bool) -> u64 {
-    let bo = if loops { r.pick(&[4, 12, 20]) } else { r.pick(&[0, 2, 4, 8, 10, 12, 16, 18, 20]) };
-    conditional(bo, r.below(32) as i64, 2 + r.below(3) as i64)
-}
-
-/// The distance of a branch of a stream, in instructions.
-fn distance(raw: u64) -> Option<i64> {
-    (raw >> 26 == 16).then(|| i64::from((raw & 0xFFFC) as u16 as i16) / 4)
-}
-
-/// Branches beyond the end end there.
-fn bound(body: &mut [u64]) {
-    let len = body.len() as i64;
-    for (n, raw) in body.iter_mut().enumerate() {
-        if let Some(far) = distance(*raw).filter(|d| *d > len - n as i64) {
-            *raw = *raw & !0xFFFC | ((4 * (len - n as i64).min(far)) as u64 & 0xFFFC);
-        }
-    }
-}
-
-/// What does nothing.
-const NOP: u64 = 0x6000_0000;
-
-/// The stream with one instruction less, for each that is there, each at a place of its own.
-pub fn with_one_less(test: &Test) -> Vec<Test> {
-    let there = (0..test.body.len()).filter(|n| test.body[*n] != NOP);
-    let mut all: Vec<Test> = there
-        .map(|n| {
-            let mut body = test.body.clone();
-            body[n] = NOP;
-            Test { body, ..test.clone() }
-        })
-        .collect();
-    let straight = test.body.iter().all(|raw| distance(*raw).is_none());
-    let dense: Vec<u64> = test.body.iter().copied().filter(|raw| *raw != NOP).collect();
-    if straight && !dense.is_empty() && dense.len() < test.body.len() {
-        all.push(Test { body: dense, ..test.clone() });
-    }
-    for (n, t) in all.iter_mut().enumerate() {
-        t.place = Place(n);
-        t.before.gpr[BASES[0] as usize] = t.place.sandbox() + 256;
-        let last = isa::decode(t.body[t.body.len() - 1], t.level);
-        t.op = last.map_or(t.op, |insn| insn.op);
-    }
-    all
+    Test { sets_tar, bases, ..Test::of(op, level, order, place, body, before) }
 }
 
 /// An address in the sandbox that leaves room for the longest access.
@@ -484,12 +455,21 @@ fn effective_address(r: &mut Rng, op: Op, place: Place) -> u64 {
     base + r.below(256) / align.max(natural) * align.max(natural)
 }
 
-/// Puts an effective address into displacement and registers.
-fn address(r: &mut Rng, row: &Row, shape: Shape, raw: &mut u64, before: &mut Snapshot, ea: u64, place: Place) {
+/// Puts an effective address into displacement and registers. The register that would have to be another at another place, if
+/// there is such.
+fn address(
+    r: &mut Rng,
+    row: &Row,
+    shape: Shape,
+    raw: &mut u64,
+    before: &mut Snapshot,
+    ea: u64,
+    place: Place,
+) -> Option<usize> {
     let ra = row.get(Field::RA, *raw) as usize;
     let rb = row.get(Field::RB, *raw) as usize;
     match shape {
-        Shape::None => {}
+        Shape::None => None,
         Shape::Displacement(field) => {
             let unit = match field {
                 Field::DS => 4,
@@ -510,20 +490,29 @@ fn address(r: &mut Rng, row: &Row, shape: Shape, raw: &mut u64, before: &mut Sna
             };
             match displacement {
                 Some(d) => match row.set(*raw, field, d as i64) {
-                    Ok(new) => *raw = new,
+                    Ok(new) => {
+                        *raw = new;
+                        return None;
+                    }
                     Err(e) => panic!("{e}"),
                 },
                 None => before.gpr[ra] = ea.wrapping_sub(row.get(field, *raw) as u64),
             }
+            Some(ra)
         }
-        Shape::Indexed if ra == 0 && row.asm.contains("RA0") => before.gpr[rb] = ea,
+        Shape::Indexed if ra == 0 && row.asm.contains("RA0") => {
+            before.gpr[rb] = ea;
+            Some(rb)
+        }
         Shape::Indexed if ra == rb => {
             let half = (ea / 2) & !15;
             before.gpr[ra] = half;
+            None
         }
         Shape::Indexed => {
             before.gpr[ra] = integer(r, 64);
             before.gpr[rb] = ea.wrapping_sub(before.gpr[ra]);
+            Some(rb)
         }
         Shape::Base | Shape::Length => {
             // RA = 0 would be address 0.
@@ -545,6 +534,7 @@ fn address(r: &mut Rng, row: &Row, shape: Shape, raw: &mut u64, before: &mut Sna
                 // Decrement bounded looks below, increment above.
                 before.gpr[ra] = ea + 16;
             }
+            Some(ra)
         }
     }
 }

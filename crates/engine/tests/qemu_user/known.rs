@@ -1,98 +1,14 @@
 //! What cannot be compared, and why. Sections are those of the Power ISA 3.1; what concerns floating point is told in
 //! `docs/floating-point.md`.
 
+use super::fit;
 use super::generate::Test;
-use super::record::{Ending, Order, Snapshot};
+use super::record::{Ending, Snapshot};
 use super::run_engine::ILL_PRVOPC;
 use isa::{Chapter, Field, Op};
 
 /// Registers, memory and ending.
 type Outcome = (Snapshot, Ending);
-
-/// Rows that are not run at all, and why.
-pub fn skipped(op: Op) -> Option<&'static str> {
-    Some(match op {
-        Op::sc | Op::scv => "a system call of the host",
-        Op::wait => "waits",
-        Op::mftb | Op::darn => "a different result each time",
-        Op::hashst | Op::hashchk => "the key is random",
-        _ if op.row().chapter == Chapter::tm => {
-            "MSR[TM] is always 0 here; QEMU's user mode lets every transaction fail"
-        }
-        _ => return None,
-    })
-}
-
-/// Rows of which the manual says how they end, while QEMU cannot be asked: multiple and string accesses are an
-/// Alignment interrupt in little-endian mode (Book I 3.3.6, 3.3.7), which ends this QEMU.
-pub fn decided(test: &Test) -> Option<Outcome> {
-    const SIGBUS: u64 = 7;
-    let several = matches!(test.op, Op::lmw | Op::stmw | Op::lswi | Op::lswx | Op::stswi | Op::stswx);
-    (several && test.order == Order::Little)
-        .then(|| (test.before.clone(), Ending::Signal { number: SIGBUS, code: 0, nip: test.start() }))
-}
-
-/// May the word stand in a stream, where nothing is excused? It has to be defined in full, and to be what this QEMU
-/// has.
-pub fn fit_for_streams(op: Op) -> bool {
-    let row = op.row();
-    let starts = |prefixes: &[&str]| prefixes.iter().any(|p| row.name.starts_with(p));
-    skipped(op).is_none()
-        && row.implemented
-        && !row.prefixed
-        && match row.chapter {
-            Chapter::branch => row.ends == isa::Ends::No,
-            Chapter::fixed => {
-                !starts(&["div", "mod", "reserved", "addex"]) && !matches!(op, Op::tw | Op::td | Op::twi | Op::tdi)
-            }
-            Chapter::storage => {
-                !starts(&["lm", "stm", "ls", "sts", "hash", "dc", "ic", "ds", "copy", "paste", "cpabort"])
-            }
-            Chapter::vmx => {
-                !starts(&["vdiv", "vmod", "bcd", "vrldmi", "mtvscr", "vext", "vinsert", "vexpte", "vlog", "vgnb"])
-                    && !row.name.contains("estimate")
-                    && !matches!(op, Op::vrefp | Op::vrsqrtefp)
-            }
-            Chapter::vsx => {
-                starts(&["xxl", "xxp", "xxm", "xxsel", "xxbr", "xxsplt", "xxsl", "mfvsr", "xsabs", "xsneg", "xscpsgn"])
-                    || starts(&["lxv", "stxv", "stxs"]) && op != Op::lxvkq
-            }
-            _ => false,
-        }
-        && row.privilege == isa::Privilege::User
-}
-
-/// May the word stand in a stream of floating-point arithmetic, where values have to be the same, and of FPSCR what is
-/// compared? What QEMU computes otherwise is left out: negation behind a directed rounding, estimates, vectors,
-/// of whose exceptions it reports one, and the singles of VSX, which it rounds twice.
-pub fn fit_for_float_streams(op: Op) -> bool {
-    let row = op.row();
-    let any = |names: &[&str]| names.contains(&row.name);
-    let between = |prefixes: &[&str], suffixes: &[&str]| {
-        prefixes.iter().any(|p| row.name.strip_prefix(p).is_some_and(|rest| suffixes.contains(&rest)))
-    };
-    row.implemented
-        && !row.prefixed
-        && match row.chapter {
-            Chapter::fp => {
-                between(&["fadd", "fsub", "fmul", "fdiv", "fsqrt", "fmadd", "fmsub"], &["", "s"])
-                    || between(&["fctid", "fctiw"], &["", "z", "u", "uz"])
-                    || between(&["fcfid"], &["", "s", "u", "us"])
-                    || any(&["frsp", "frin", "friz", "frip", "frim", "fsel", "fmr", "fneg", "fabs", "fnabs", "fcpsgn"])
-                    || any(&[
-                        "fmrgew", "fmrgow", "lfs", "lfd", "lfsx", "lfdx", "stfs", "stfd", "stfsx", "stfdx", "stfiwx",
-                    ])
-            }
-            Chapter::vsx => {
-                between(
-                    &["xsadd", "xssub", "xsmul", "xsdiv", "xssqrt", "xsmadda", "xsmaddm", "xsmsuba", "xsmsubm"],
-                    &["dp"],
-                ) || between(&["xsmax", "xsmin", "xscmpeq", "xscmpge", "xscmpgt", "xsabs", "xsneg", "xscpsgn"], &["dp"])
-                    || between(&["xsrdpi"], &["", "c", "m", "p", "z"])
-            }
-            _ => false,
-        }
-}
 
 // Fields of the FPSCR.
 const FX: u64 = 1 << 31;
@@ -141,12 +57,7 @@ pub fn excuses(test: &Test, want: &Outcome, got: &mut Outcome) -> Vec<&'static s
     let illegal = matches!(want.1, Ending::Signal { number: 4, code, .. } if code != ILL_PRVOPC && code != 6);
     rule(
         "this QEMU does not have the instruction, or not all of its forms",
-        illegal
-            && (starts(&["reserved_nop_", "dst"])
-                || is(&[
-                    "addex", "icbt", "dcbf", "copy", "paste_", "cpabort", "sync", "rfscv", "rfebb", "clrbhrb",
-                    "mfbhrbe", "slbfee_",
-                ])),
+        illegal && (fit::absent(op) || is(&["dcbf", "sync"])),
         &everything,
     );
 
@@ -499,7 +410,7 @@ fn loads_its_address(test: &Test) -> bool {
     let loaded = (test.before.xer & 127).div_ceil(4);
     let is_loaded = |n: usize| ((n as u64 + 32 - field_or(test, Field::RT) as u64) % 32) < loaded;
     let (ra, rb) = (field_or(test, Field::RA), field_or(test, Field::RB));
-    test.op == Op::lswx && (ra != 0 && is_loaded(ra) || is_loaded(rb))
+    test.op == Op::lswx && fit::decided(test).is_none() && (ra != 0 && is_loaded(ra) || is_loaded(rb))
 }
 
 /// Does the row divide by zero, or has it a quotient that does not fit?

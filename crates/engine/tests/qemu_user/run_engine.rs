@@ -13,6 +13,7 @@ use memory::Memory;
 use memory::mail::pending;
 use std::sync::Arc;
 use timing::Clock;
+use vcpu::reservation::Reservation;
 use vcpu::{Observer, Vcpu};
 
 /// Stops the vCPU when it takes an interrupt.
@@ -32,6 +33,15 @@ const SIGFPE: u64 = 8;
 const SIGSEGV: u64 = 11;
 /// `si_code` of a privileged instruction.
 pub const ILL_PRVOPC: u64 = 5;
+
+/// What an instruction of a stream finds.
+pub struct Found {
+    /// Its address.
+    pub nia: u64,
+    /// Registers and memory.
+    pub before: Snapshot,
+    reservation: Reservation,
+}
 
 /// The machine that tests of one level run on.
 pub struct Machine {
@@ -77,11 +87,66 @@ impl Machine {
 
     /// Runs one test.
     pub fn run(&mut self, test: &Test) -> (Snapshot, Ending) {
-        self.run_counted(test, (!test.branches()).then_some(test.body.len() as u64)).0
+        self.run_counted(test, None).0
     }
 
-    /// Runs one test: so many instructions, or, one after the other, until it is at its end. How many they were.
+    /// Runs one test: so many instructions, or else all that it has; one after the other, until it is at its end, if it
+    /// branches. How many they were.
     pub fn run_counted(&mut self, test: &Test, count: Option<u64>) -> ((Snapshot, Ending), u64) {
+        self.begin(test);
+        let before = self.engine.retired();
+        let exit = match count.or((!test.branches()).then_some(test.count())) {
+            Some(count) => self.engine.run(count),
+            None => {
+                let end = test.address(test.body.len());
+                let mut exit = EngineExit::Budget;
+                for _ in 0..MOST_STEPS {
+                    exit = self.engine.run(1);
+                    if exit != EngineExit::Budget || self.engine.vcpu().state.nia == end {
+                        break;
+                    }
+                }
+                exit
+            }
+        };
+        let count = self.engine.retired() - before;
+        let ending = self.ending(test, exit);
+        ((self.snapshot(test), ending), count)
+    }
+
+    /// What each instruction that a test executes finds.
+    pub fn trace(&mut self, test: &Test) -> Vec<Found> {
+        self.begin(test);
+        let end = test.address(test.body.len());
+        let mut all = Vec::new();
+        while (all.len() as u64) < MOST_STEPS && self.engine.vcpu().state.nia != end {
+            let (nia, reservation) = (self.engine.vcpu().state.nia, self.engine.vcpu().reservation);
+            all.push(Found { nia, before: self.snapshot(test), reservation });
+            let exit = self.engine.run(1);
+            if exit != EngineExit::Budget || self.engine.vcpu().mailbox().pending() & pending::STOP != 0 {
+                break;
+            }
+        }
+        self.engine.vcpu().mailbox().lower(pending::STOP);
+        all
+    }
+
+    /// Does each instruction of a trace, run alone, the last first, do what it did in the test?
+    pub fn composes(&mut self, test: &Test, trace: &[Found], after: &Snapshot) -> bool {
+        let results = trace.iter().skip(1).map(|next| &next.before).chain([after]);
+        let steps: Vec<_> = trace.iter().zip(results).collect();
+        steps.into_iter().rev().all(|(found, after)| {
+            self.begin(&Test { before: found.before.clone(), ..test.clone() });
+            self.engine.vcpu().state.nia = found.nia;
+            self.engine.vcpu().reservation = found.reservation;
+            self.engine.run(1);
+            self.engine.vcpu().mailbox().lower(pending::STOP);
+            self.snapshot(test) == *after
+        })
+    }
+
+    /// Registers and memory as they are before a test.
+    fn begin(&mut self, test: &Test) {
         assert_eq!((test.level, test.order), (self.level, self.order));
         let little = self.order == Order::Little;
         let sandbox = test.place.sandbox();
@@ -107,22 +172,10 @@ impl Machine {
         v.reservation = Default::default();
         let order = if little { msr::LE } else { 0 };
         v.set_msr(order | msr::SF | msr::FP | msr::VEC | msr::VSX | msr::PR | msr::ME | msr::FE0 | msr::FE1);
-        let before = self.engine.retired();
-        let exit = match count {
-            Some(count) => self.engine.run(count),
-            None => {
-                let end = pad_address(test.place.slot(), test.slot_words(), 0);
-                let mut exit = EngineExit::Budget;
-                for _ in 0..MOST_STEPS {
-                    exit = self.engine.run(1);
-                    if exit != EngineExit::Budget || self.engine.vcpu().state.nia == end {
-                        break;
-                    }
-                }
-                exit
-            }
-        };
-        let count = self.engine.retired() - before;
+    }
+
+    /// How a run ended.
+    fn ending(&mut self, test: &Test, exit: EngineExit) -> Ending {
         let v = self.engine.vcpu();
         let s = &v.state;
         let interrupted = v.mailbox().pending() & pending::STOP != 0;
@@ -135,6 +188,12 @@ impl Machine {
             EngineExit::Stopped | EngineExit::Hypercall => Ending::Elsewhere(s.nia),
         };
         v.mailbox().lower(pending::STOP);
+        ending
+    }
+
+    /// Registers and memory.
+    fn snapshot(&mut self, test: &Test) -> Snapshot {
+        let s = &self.engine.vcpu().state;
         let mut after = Snapshot {
             gpr: s.gpr,
             vsr: s.vsr,
@@ -145,10 +204,10 @@ impl Machine {
             lr: s.lr,
             fpscr: s.fpscr,
             vscr: u64::from(s.vscr),
-            sandbox: b.sandbox,
+            sandbox: test.before.sandbox,
         };
-        self.memory.read(sandbox, &mut after.sandbox).expect("inside of RAM");
-        ((after, ending), count)
+        self.memory.read(test.place.sandbox(), &mut after.sandbox).expect("inside of RAM");
+        after
     }
 
     /// Low memory.
