@@ -218,9 +218,9 @@ pub fn many(guest: &guest::Guest, work: &Work, tally: &mut Tally) {
         }
         match replay.wrong {
             Some((step, differences)) => tally.fail(&step, &differences, How::Interpreted),
-            None if !replay.excused.is_empty() => {}
-            None if replay.hidden => tally.excuse(&[HIDDEN], test.op),
-            None => tally.fail(test, differences, How::Interpreted),
+            None if !replay.composes => tally.fail(test, differences, How::Interpreted),
+            None if replay.excused.is_empty() => tally.excuse(&[HIDDEN], test.op),
+            None => {}
         }
     }
 }
@@ -236,9 +236,9 @@ pub struct Replay {
     pub excused: Vec<(&'static str, Op)>,
     /// The first instruction that is wrong alone.
     pub wrong: Option<(Test, Vec<String>)>,
-    /// Each instruction does here, alone, what it does in the stream: what differs is a state that QEMU has beside the
-    /// registers.
-    pub hidden: bool,
+    /// Each instruction does here, alone, what it does in the stream. If none is wrong alone, and no rule was needed, what
+    /// differs is a state that QEMU has beside the registers.
+    pub composes: bool,
 }
 
 /// Has QEMU execute each instruction of streams alone, with the registers and memory that it finds here: what this QEMU does
@@ -251,7 +251,7 @@ pub fn replay(guest: &guest::Guest, machine: &mut Machine, tests: &[&Test]) -> V
         while next < tests.len() && steps.len() < BATCH {
             let trace = machine.trace(tests[next]);
             let after = machine.run(tests[next]).0;
-            replays[next].hidden = machine.composes(tests[next], &trace, &after);
+            replays[next].composes = machine.composes(tests[next], &trace, &after);
             steps.extend(streams::steps(tests[next], &trace, steps.len()));
             of.resize(steps.len(), next);
             next += 1;
