@@ -133,6 +133,18 @@ static uint64_t saxpy_vectors(uint64_t operations)
     return sum;
 }
 
+/* Integers in double format, as some languages have them: every result is exact. An operation is a step. */
+static uint64_t exact(uint64_t operations)
+{
+    double sum = 1;
+    for (uint64_t i = 0; i < operations; i++) {
+        sum = sum * 3 + (double)(int)(i & 1023);
+        while (sum > 1099511627776.0)
+            sum -= 1099511627776.0;
+    }
+    return bits(sum);
+}
+
 /* Points of the Mandelbrot set; an operation is one step of one point. */
 static uint64_t mandelbrot(uint64_t operations)
 {
@@ -165,6 +177,7 @@ int main(int argc, char **argv)
         {"saxpy", 8 << 20, saxpy},
         {"saxpy-vectors", 16 << 20, saxpy_vectors},
         {"mandelbrot", 4 << 20, mandelbrot},
+        {"exact", 4 << 20, exact},
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         run_kernel(&kernels[i], argc, argv);

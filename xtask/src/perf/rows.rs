@@ -148,6 +148,7 @@ pub const ROWS: &[Row] = &[
     kernel("saxpy", Group::Floating, None),
     kernel("saxpy-vectors", Group::Floating, None),
     kernel("mandelbrot", Group::Floating, None),
+    kernel("exact", Group::Floating, None),
     Row {
         name: "floating, geomean",
         unit: "",

@@ -6,6 +6,7 @@
 //! ranges below keep every intermediate value inside the format. Whatever does not fit goes the exact way.
 
 use super::{Flags, Outcome, fprf_normal, fpscr};
+use std::ops::RangeInclusive;
 
 /// Operations with a fast form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,12 @@ pub enum Fast {
     /// `a * b + c`
     MulAdd,
 }
+
+/// Biased exponents between which nothing overflows or underflows on the way to the sign of an error: an error term has at most
+/// twice the precision below the result.
+pub const SAFE_DOUBLE: RangeInclusive<u64> = 128..=2000;
+/// The same in single format.
+pub const SAFE_SINGLE: RangeInclusive<u32> = 64..=240;
 
 macro_rules! fast {
     ($name:ident, $float:ty, $bits:ty, $fraction_bits:expr, $exponent_mask:expr, $safe:expr) => {
@@ -76,6 +83,5 @@ macro_rules! fast {
     };
 }
 
-// Biased exponents: an error term has at most twice the precision below the result.
-fast!(double, f64, u64, 52, 0x7ff, (128..=2000));
-fast!(single, f32, u32, 23, 0xff, (64..=240));
+fast!(double, f64, u64, 52, 0x7ff, SAFE_DOUBLE);
+fast!(single, f32, u32, 23, 0xff, SAFE_SINGLE);

@@ -8,7 +8,7 @@
 mod compare;
 mod convert;
 mod estimate;
-mod fast;
+pub mod fast;
 mod ops;
 mod round;
 mod wide;

@@ -391,8 +391,12 @@ pub fn stream(rows: &Rows, level: IsaLevel, exact: bool, r: &mut Rng) -> Stream 
         vector(r, flavour)
     });
     if floats {
-        // As it is in programs: inexact before, nothing enabled, to nearest.
-        s.fpscr = if r.one_in(8) { s.fpscr } else { INEXACT };
+        // As it is in programs: mostly inexact before, nothing enabled, to nearest.
+        s.fpscr = match r.below(8) {
+            0 => s.fpscr,
+            1 | 2 => 0,
+            _ => INEXACT,
+        };
         let (singles, words) = (r.one_in(2), r.one_in(3));
         for v in &mut s.vsr {
             let mut half = || {

@@ -7,6 +7,7 @@
 use super::layout::*;
 use super::*;
 use crate::hooks;
+use arith::fp::fast::{SAFE_DOUBLE, SAFE_SINGLE};
 use arith::fpscr;
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -32,6 +33,16 @@ impl Deferred {
     pub(super) fn is_dirty(&self) -> bool {
         self.operation.is_some() || self.fpcc.is_some() || self.rounded.is_some()
     }
+}
+
+/// Arithmetic whose result may be exact.
+struct Exact {
+    operation: Operation,
+    /// Operands and result in the format that it is made in.
+    operands: [Value; 3],
+    result: Value,
+    /// Not zero if it is out of the ordinary for another reason.
+    rest: Option<Value>,
 }
 
 const fn deferred(offset: usize) -> i32 {
@@ -107,6 +118,7 @@ impl Emit<'_, '_> {
     fn uncommon<const N: usize>(
         &mut self,
         uncommon: Value,
+        exact: Option<Exact>,
         (f, tag, operand): (Fallible, Long, u64),
         values: [Value; N],
         write: impl FnOnce(&mut Self),
@@ -119,13 +131,21 @@ impl Emit<'_, '_> {
             self.b.append_block_param(on, ty)
         });
         self.b.ins().brif(uncommon, cold, &[], line, &[]);
-        self.b.seal_block(line);
         self.b.switch_to_block(line);
         self.aside(write);
         self.b.ins().jump(on, &values.map(BlockArg::Value));
         self.b.seal_block(cold);
         self.b.switch_to_block(cold);
         self.aside(|s| {
+            if let Some(exact) = exact {
+                let inexact = s.inexact(exact);
+                let help = s.b.create_block();
+                s.b.set_cold_block(help);
+                s.b.ins().brif(inexact, help, &[], line, &[]);
+                s.b.seal_block(help);
+                s.b.switch_to_block(help);
+            }
+            s.b.seal_block(line);
             s.flush();
             let helper = s.helper(f as usize);
             s.store_state(helper, ADDEND);
@@ -147,6 +167,98 @@ impl Emit<'_, '_> {
         results
     }
 
+    /// Not zero unless a result raises nothing at all, so that XX may be 0, too.
+    fn inexact(&mut self, exact: Exact) -> Value {
+        let Exact { operation, operands: [a, b, c], result, rest } = exact;
+        let fpscr = self.load_state(I32, FPSCR);
+        let mask = self.b.ins().iconst(I32, (fpscr::RN | fpscr::ENABLES) as i64);
+        let fpscr = self.b.ins().band(fpscr, mask);
+        let zero = self.b.ins().iconst(I32, 0);
+        let mut not = self.b.ins().icmp(IntCC::NotEqual, fpscr, zero);
+        let mut or = |s: &mut Self, v: Value| not = s.b.ins().bor(not, v);
+        if let Some(rest) = rest {
+            or(self, rest);
+        }
+        let error = match operation {
+            Operation::OfInteger => {
+                // So many bits are in a fraction.
+                let bits = if self.b.func.dfg.value_type(result) == F32 { 24 } else { 53 };
+                let [half, all] = [1 << bits, 2 << bits].map(|k| self.k(k));
+                let v = self.b.ins().bitcast(I64, MemFlagsData::new(), a);
+                let above = self.b.ins().iadd(v, half);
+                let many = self.b.ins().icmp(IntCC::UnsignedGreaterThan, above, all);
+                or(self, many);
+                return not;
+            }
+            Operation::ToDoubleword | Operation::ToWord | Operation::ToWords => {
+                let v = self.b.ins().fcvt_to_sint_sat(I64, a);
+                let back = self.b.ins().fcvt_from_sint(F64, v);
+                self.b.ins().fsub(a, back)
+            }
+            Operation::Round => {
+                let back = self.b.ins().fpromote(F64, result);
+                self.b.ins().fsub(a, back)
+            }
+            Operation::Add => self.error_of_sum(a, b, result),
+            Operation::Sub => {
+                let b = self.b.ins().fneg(b);
+                self.error_of_sum(a, b, result)
+            }
+            Operation::Mul => {
+                let less = self.b.ins().fneg(result);
+                self.b.ins().fma(a, b, less)
+            }
+            _ => {
+                // An exact product that the sum with it is exact for, too; more is not looked for.
+                let product = self.b.ins().fmul(a, b);
+                let less = self.b.ins().fneg(product);
+                let error = self.b.ins().fma(a, b, less);
+                let c = match operation {
+                    Operation::Msub | Operation::Nmsub => self.b.ins().fneg(c),
+                    _ => c,
+                };
+                let unsafe_product = self.unsafe_for_errors(product, false);
+                or(self, unsafe_product);
+                let zero = self.zero_like(error);
+                let error = self.b.ins().fcmp(FloatCC::NotEqual, error, zero);
+                or(self, error);
+                self.error_of_sum(product, c, result)
+            }
+        };
+        if !matches!(operation, Operation::ToDoubleword | Operation::ToWord | Operation::ToWords | Operation::Round) {
+            let sum = matches!(operation, Operation::Add | Operation::Sub);
+            let out = self.unsafe_for_errors(result, sum);
+            or(self, out);
+        }
+        let zero = self.zero_like(error);
+        let error = self.b.ins().fcmp(FloatCC::NotEqual, error, zero);
+        or(self, error);
+        not
+    }
+
+    fn zero_like(&mut self, v: Value) -> Value {
+        if self.b.func.dfg.value_type(v) == F32 { self.b.ins().f32const(0.0) } else { self.b.ins().f64const(0.0) }
+    }
+
+    /// Rounding error of a sum (Knuth).
+    fn error_of_sum(&mut self, x: Value, y: Value, sum: Value) -> Value {
+        let ins = |s: &mut Self, a, b| s.b.ins().fsub(a, b);
+        let of_y = ins(self, sum, x);
+        let of_x = ins(self, sum, of_y);
+        let (x, y) = (ins(self, x, of_x), ins(self, y, of_y));
+        self.b.ins().fadd(x, y)
+    }
+
+    /// Not zero unless errors can be computed of a number of this size; a sum may be zero.
+    fn unsafe_for_errors(&mut self, v: Value, sum: bool) -> Value {
+        let (least, largest) = if self.b.func.dfg.value_type(v) == F32 {
+            (i64::from(*SAFE_SINGLE.start()), i64::from(*SAFE_SINGLE.end()))
+        } else {
+            (*SAFE_DOUBLE.start() as i64, *SAFE_DOUBLE.end() as i64)
+        };
+        self.beside(v, least, largest, sum)
+    }
+
     /// `value` in single precision, and not zero where that is another (a NaN may lose bits of its payload all the same).
     fn in_single(&mut self, value: Value) -> (Value, Option<Value>) {
         let single = self.b.ins().fdemote(F32, value);
@@ -159,10 +271,15 @@ impl Emit<'_, '_> {
 
     /// Not zero if the result may raise something besides XX. A sum that is zero is exact.
     fn out_of_range(&mut self, result: Value, sum: bool) -> Value {
+        let (below_sign, place) = if self.b.func.dfg.value_type(result) == F32 { SINGLE } else { DOUBLE };
+        self.beside(result, LEAST_EXPONENT, (below_sign >> place) - 1, sum)
+    }
+
+    /// Not zero unless the exponent is one of those, or the number zero and `zero` may be.
+    fn beside(&mut self, result: Value, least: i64, largest: i64, zero: bool) -> Value {
         let single = self.b.func.dfg.value_type(result) == F32;
         let ((below_sign, place), ty) = if single { (SINGLE, I32) } else { (DOUBLE, I64) };
-        let exponents = below_sign >> place;
-        let (least, count) = (LEAST_EXPONENT << place, (exponents - LEAST_EXPONENT) << place);
+        let (least, count) = (least << place, (largest + 1 - least) << place);
         let bits = self.b.ins().bitcast(ty, MemFlagsData::new(), result);
         let constant = |s: &mut Self, v: i64| if single { s.b.ins().iconst(I32, v) } else { s.k(v) };
         let (mask, least) = (constant(self, below_sign), constant(self, least));
@@ -170,7 +287,7 @@ impl Emit<'_, '_> {
         let above = self.b.ins().isub(magnitude, least);
         let count = constant(self, count);
         let out = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, above, count);
-        if !sum {
+        if !zero {
             return out;
         }
         let zero = constant(self, 0);
@@ -230,7 +347,7 @@ impl Emit<'_, '_> {
         let (high, low) = (self.b.ins().band(high, top), self.b.ins().band(low, rest));
         let word = self.b.ins().bor(high, low);
         let f: Fallible = sem::fp::single_from_double;
-        let [word] = self.uncommon(small, (f, Long::V(v), 0), [word], |_| (), |s| [s.load_state(I64, RESULT)]);
+        let [word] = self.uncommon(small, None, (f, Long::V(v), 0), [word], |_| (), |s| [s.load_state(I64, RESULT)]);
         Long::V(word)
     }
 
@@ -256,11 +373,12 @@ impl Emit<'_, '_> {
         }
         let (x, y, z) = (self.double(what.x), self.double(what.y), self.double(what.z));
         let (mut a, mut b, mut c) = (x, y, z);
-        let mut uncommon = self.other_fpscr();
+        let mut rest = None;
         let mut or = |s: &mut Self, v: Option<Value>| {
-            if let Some(v) = v {
-                uncommon = s.b.ins().bor(uncommon, v);
-            }
+            rest = match (rest, v) {
+                (Some(a), Some(b)) => Some(s.b.ins().bor(a, b)),
+                (a, b) => a.or(b),
+            };
         };
         let operands = match what.operation {
             Operation::Sqrt => 1,
@@ -302,6 +420,12 @@ impl Emit<'_, '_> {
             operation => Some(self.out_of_range(result, matches!(operation, Operation::Add | Operation::Sub))),
         };
         or(self, out);
+        let other = self.other_fpscr();
+        let uncommon = rest.map_or(other, |rest| self.b.ins().bor(other, rest));
+        let exact = match what.operation {
+            Operation::Div | Operation::Sqrt => None,
+            operation => Some(Exact { operation, operands: [a, b, c], result, rest }),
+        };
         let mut result = match what.operation {
             Operation::Nmadd | Operation::Nmsub => self.b.ins().fneg(result),
             _ => result,
@@ -336,12 +460,12 @@ impl Emit<'_, '_> {
         let result = match rounded {
             None => {
                 let operation = Some((what.code(), [x, y, z]));
-                let [result] = self.uncommon(uncommon, helper, [result], write, |s| [read(s)]);
+                let [result] = self.uncommon(uncommon, exact, helper, [result], write, |s| [read(s)]);
                 self.local.deferred = Deferred { operation, ..Deferred::default() };
                 result
             }
             Some(rounded) => {
-                let [result, rounded] = self.uncommon(uncommon, helper, [result, rounded], write, |s| {
+                let [result, rounded] = self.uncommon(uncommon, exact, helper, [result, rounded], write, |s| {
                     let result = read(s);
                     let fpscr = s.b.ins().uload32(s.env.state, s.env.vcpu, FPSCR);
                     let [one, fi] = [1, fpscr::FI.trailing_zeros().into()].map(|k| s.k(k));
@@ -420,7 +544,7 @@ impl Emit<'_, '_> {
         let at = vsr_offset(what.t);
         let helper = (f, Long::K(tag), 0);
         let write = |s: &mut Self| s.store_state(result, at);
-        let [result] = self.uncommon(uncommon, helper, [result], write, |s| [s.load_state(I8X16, at)]);
+        let [result] = self.uncommon(uncommon, None, helper, [result], write, |s| [s.load_state(I8X16, at)]);
         self.forget_vsr(what.t);
         self.local.vsr.insert(what.t, result);
         Ok(())
@@ -435,7 +559,7 @@ impl Emit<'_, '_> {
         let relation = self.b.ins().select(greater, gt, eq);
         let relation = self.b.ins().select(less, lt, relation);
         let helper = (f, Long::K(tag), field);
-        let [relation] = self.uncommon(unordered, helper, [relation], |_| (), |s| [s.load_state(I64, RESULT)]);
+        let [relation] = self.uncommon(unordered, None, helper, [relation], |_| (), |s| [s.load_state(I64, RESULT)]);
         self.local.deferred.fpcc = Some(relation);
         Ok(Long::V(relation))
     }
