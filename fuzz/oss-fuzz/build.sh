@@ -4,8 +4,9 @@
 cd "${AILERON:-$SRC/aileron}"
 CARGO_FUZZ=${CARGO_FUZZ:-cargo fuzz}
 target_directory=${CARGO_TARGET_DIR:-$PWD/fuzz/target}
-# Debug assertions are part of the oracle; the sanitizer is the one that OSS-Fuzz asks for.
-$CARGO_FUZZ build --features machine --debug-assertions --sanitizer "${SANITIZER_ARGUMENT:-${SANITIZER:-address}}" \
+export RUSTC_WRAPPER=$PWD/fuzz/rustc.sh
+# Debug assertions are part of the oracle, and the profile's; the sanitizer is the one that OSS-Fuzz asks for.
+$CARGO_FUZZ build --features machine --release --sanitizer "${SANITIZER_ARGUMENT:-${SANITIZER:-address}}" \
     --target x86_64-unknown-linux-gnu
 for source in fuzz/fuzz_targets/*.rs; do
     name=$(basename "$source" .rs)

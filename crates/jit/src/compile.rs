@@ -57,7 +57,8 @@ impl Compiler {
         let mut b = settings::builder();
         for (name, value) in [
             ("opt_level", OPT),
-            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+            // It takes half of the time, and the tests have it on.
+            ("enable_verifier", if cfg!(debug_assertions) && !cfg!(feature = "fuzzing") { "true" } else { "false" }),
             ("enable_pinned_reg", "true"),
             ("preserve_frame_pointers", "true"),
             ("enable_probestack", "false"),

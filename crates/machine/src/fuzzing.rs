@@ -3,8 +3,11 @@
 
 mod device_tree;
 mod elf;
+mod sections;
+mod snapshot;
 pub use device_tree::device_tree;
 pub use elf::elf;
+pub use snapshot::{Largest, snapshot};
 
 use crate::mmu::Mmu;
 use crate::negotiation::{Agreed, Platform, Refusal};

@@ -4,6 +4,10 @@
 
 #![warn(missing_docs)]
 
+// The guests of the tests know it by its name.
+#[cfg(any(test, feature = "fuzzing"))]
+extern crate self as machine;
+
 mod accelerator;
 mod board;
 mod calling;

@@ -343,8 +343,8 @@ impl Runner {
         }
     }
 
-    /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU, or to the first watchdog that expires.
-    /// False when there is none.
+    /// Moves the virtual clock to the first decrementer that wakes a sleeping vCPU, or to the first watchdog that expires, or
+    /// without them to the first order that is for a time. False when there is none.
     pub fn skip_to_deadline<'a>(&self, engines: impl IntoIterator<Item = &'a mut (Engine, Turn)>) -> bool {
         let deadline = |(engine, turn): &mut (Engine, Turn)| match turn {
             Turn::Asleep(sleep) if sleep.wanted & pending::DECREMENTER != 0 => engine.vcpu().ticks_to_decrementer(),
@@ -352,8 +352,15 @@ impl Runner {
         };
         let watchdog = self.hypervisor.watchdog_deadline().map(|at| at.saturating_sub(self.clock.ticks()));
         let decrementer = engines.into_iter().filter_map(deadline).min();
-        let Some(ticks) = decrementer.into_iter().chain(watchdog).min() else { return false };
-        self.clock.advance_ns(timing::ns_until(self.clock.ns(), ticks).max(1));
+        let now = self.clock.ns();
+        let ns = match decrementer.into_iter().chain(watchdog).min() {
+            Some(ticks) => timing::ns_until(now, ticks),
+            None => match self.shared.first_due_ns() {
+                Some(due) => due.saturating_sub(now),
+                None => return false,
+            },
+        };
+        self.clock.advance_ns(ns.max(1));
         true
     }
 

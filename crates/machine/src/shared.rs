@@ -279,6 +279,11 @@ impl Shared {
         lock(&self.rest).due.push((ns, order));
     }
 
+    /// The time of the first order that is for a time.
+    pub(crate) fn first_due_ns(&self) -> Option<u64> {
+        lock(&self.rest).due.iter().map(|(ns, _)| *ns).min()
+    }
+
     /// Gives the orders whose time has come.
     pub(crate) fn order_due(&self, now_ns: u64) {
         let mut rest = lock(&self.rest);

@@ -4,7 +4,7 @@
 //! A tag is the effective page address with the context id in its twelve low bits. A context id is
 //! `base(PID) + kind`; the kinds are what can change the meaning of an access within a process:
 //! problem state, privileged state under each value of AMR's key 0, instruction fetch under each
-//! value of IAMR's key 0. Quadrant 3 always uses PID 0's ids with an AMR of zero: pages there are
+//! value of IAMR's key 0. Quadrant 3 always uses PID 0's ids; its loads and stores with an AMR of zero: pages there are
 //! privileged, which key 0 does not touch (an exception is walked each time and never cached).
 //!
 //! With hash translation there is no process id. Ids are given per [`Space`]: the segments of one half of the effective

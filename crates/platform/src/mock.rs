@@ -86,7 +86,9 @@ pub struct MockPartition {
     process_table: Mutex<ProcessTable>,
     /// The first shutdown asked for.
     pub shutdown: Mutex<Option<Shutdown>>,
-    hash_table: Mutex<Arc<HashTable>>,
+    /// Made when it is asked for: most partitions of tests never do.
+    hash_table: Mutex<Option<Arc<HashTable>>>,
+    page_shift_max: u32,
     /// Virtual pages that were to be forgotten, in order.
     pub forgotten: Mutex<Vec<VirtualPage>>,
     /// Invalidations asked for, in order.
@@ -111,7 +113,8 @@ impl MockPartition {
             servers: (0..count as u32).collect(),
             process_table: Mutex::new(ProcessTable::default()),
             shutdown: Mutex::new(None),
-            hash_table: Mutex::new(Arc::new(HashTable::new(shift_for(1 << 30), HashPageSizes::up_to(16)))),
+            hash_table: Mutex::new(None),
+            page_shift_max: 16,
             forgotten: Mutex::new(Vec::new()),
             invalidations: Mutex::new(Vec::new()),
             memory_bytes: 1 << 30,
@@ -122,8 +125,16 @@ impl MockPartition {
     /// `1 << page_shift_max`.
     pub fn claim_memory(&mut self, bytes: u64, page_shift_max: u32) {
         self.memory_bytes = bytes;
-        let sizes = HashPageSizes::up_to(page_shift_max);
-        *lock(&self.hash_table) = Arc::new(HashTable::new(shift_for(bytes), sizes));
+        self.page_shift_max = page_shift_max;
+        *lock(&self.hash_table) = None;
+    }
+
+    fn hash_table(&self) -> Arc<HashTable> {
+        let new = || {
+            let sizes = HashPageSizes::up_to(self.page_shift_max);
+            Arc::new(HashTable::new(shift_for(self.memory_bytes), sizes))
+        };
+        lock(&self.hash_table).get_or_insert_with(new).clone()
     }
 
     /// The calling side of vCPU `index`.
@@ -327,11 +338,11 @@ impl CallingVcpu for MockVcpu<'_> {
     }
 
     fn hash_table(&self) -> Arc<HashTable> {
-        lock(&self.partition.hash_table).clone()
+        self.partition.hash_table()
     }
 
     fn set_hash_table(&mut self, table: HashTable) {
-        *lock(&self.partition.hash_table) = Arc::new(table);
+        *lock(&self.partition.hash_table) = Some(Arc::new(table));
     }
 
     fn forget_virtual_page(&mut self, _users: u32, page: VirtualPage) {

@@ -158,7 +158,7 @@ impl Derived {
         };
         let fetch_context = if has(msr::IR) {
             let iamr = u64::from(has(KEY_IAMR));
-            [bases[0] + user_quadrant(kind::PRIVILEGED_FETCH + iamr), bases[1] + user_quadrant(kind::PRIVILEGED_FETCH)]
+            bases.map(|base| base + user_quadrant(kind::PRIVILEGED_FETCH + iamr))
         } else {
             [REAL; 2]
         };

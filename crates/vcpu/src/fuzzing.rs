@@ -2,16 +2,18 @@
 //! at each access. What the fuzz target `mmu` runs.
 
 use crate::{Silent, Vcpu};
+use cpu::State;
 use cpu::bits::{lpcr, msr};
-use cpu::model::{POWER9, POWER10};
+use cpu::model::{CpuModel, POWER9, POWER10};
 use memory::Memory;
 use memory::mail::Invalidation;
 use memory::radix::{self, Access, Authority, ProcessTable};
 use platform::mock::Input;
+use std::cell::RefCell;
 use std::sync::Arc;
 use timing::Clock;
 
-const RAM_BYTES: u64 = 1 << 20;
+const RAM_BYTES: u64 = PAGES + MAPPED_BYTES;
 /// Process table; the rest of the tables follow.
 const PROCESSES: u64 = 0x1_0000;
 const PIDS: u64 = 4;
@@ -22,6 +24,7 @@ const MIDDLES: u64 = 0x3_0000;
 const LEAVES: u64 = 0x4_0000;
 /// The pages that are mapped, from here to the end of RAM.
 const PAGES: u64 = 0x8_0000;
+const MAPPED_BYTES: u64 = 0x2_0000;
 /// Tables of each of both kinds.
 const TABLES: u64 = 4;
 /// Root: a space of 2^31 bytes (RTS = 0), 2^5 entries. 31 = 5 + 5 + 9 + 12.
@@ -34,7 +37,7 @@ fn entry(input: &mut Input<'_>) -> (u64, u64, u32) {
     let rights = u64::from(input.byte()) & 0xF | u64::from(input.byte()) & 0x180;
     // Mostly RAM without the tables, now and then nothing.
     let real = match input.byte() {
-        0..=239 => 0x8_0000 + (u64::from(input.byte()) << 12) % 0x8_0000,
+        0..=239 => PAGES + (u64::from(input.byte()) << 12) % MAPPED_BYTES,
         240..=249 => u64::from(input.half()) << 12,
         _ => input.doubleword() & 0x01FF_FFFF_FFFF_F000,
     };
@@ -67,6 +70,63 @@ fn address(input: &mut Input<'_>) -> u64 {
     if input.one_in(32) { input.doubleword() } else { quadrant | within | offset }
 }
 
+/// A vCPU and its memory, for input after input: to make them takes longer than most inputs do.
+struct Rig {
+    vcpu: Vcpu,
+    memory: Arc<Memory>,
+    /// After a reset.
+    state: State,
+    /// What RAM holds at the beginning.
+    image: Vec<u8>,
+}
+
+thread_local! {
+    static RIGS: RefCell<[Option<Rig>; 2]> = const { RefCell::new([None, None]) };
+}
+
+impl Rig {
+    fn new(model: &'static CpuModel) -> Rig {
+        let memory = Arc::new(Memory::new(RAM_BYTES, 1).expect("less than a MiB"));
+        let vcpu = Vcpu::new(0, model, memory.clone(), Arc::new(Clock::virtual_time(0)), Arc::new(Silent));
+        memory.hub().mailbox(0).set_quiet(false);
+        let mut image = vec![0; RAM_BYTES as usize];
+        let mut put = |at: u64, value: u64| image[at as usize..][..8].copy_from_slice(&value.to_be_bytes());
+        for pid in 0..PIDS {
+            put(PROCESSES + pid * 16, (ROOTS + pid * 0x100) | ROOT_SIZE);
+            for n in 0..4 {
+                put(ROOTS + pid * 0x100 + n * 8, VALID | (MIDDLES + (pid + n) % TABLES * 0x100) | 5);
+            }
+        }
+        for table in 0..TABLES {
+            for n in 0..4 {
+                put(MIDDLES + table * 0x100 + n * 8, VALID | (LEAVES + (table + n) % TABLES * 0x1000) | 9);
+            }
+        }
+        // What is read tells where it was read.
+        for at in (PAGES..RAM_BYTES).step_by(8) {
+            put(at, at.wrapping_mul(0x9E37_79B9_7F4A_7C15).swap_bytes());
+        }
+        Rig { state: vcpu.state.clone(), vcpu, memory, image }
+    }
+
+    /// As it was in the beginning; the page contents.
+    fn reset(&mut self) -> Vec<u8> {
+        self.memory.write(0, &self.image).expect("all of RAM");
+        let v = &mut self.vcpu;
+        v.state = self.state.clone();
+        v.reservation = Default::default();
+        v.process_table = ProcessTable { base: PROCESSES, size_bytes: 0x1000 };
+        v.set_lpcr(v.state.lpcr | lpcr::HR | lpcr::UPRT | lpcr::GTSE);
+        v.set_pid(1);
+        v.set_msr(msr::SF | msr::IR | msr::DR | msr::LE | msr::ME);
+        v.keys_changed();
+        v.invalidate(Invalidation::All);
+        // No engine takes them.
+        v.code_events.clear();
+        self.image[PAGES as usize..].to_vec()
+    }
+}
+
 /// Accesses and changes that `data` says.
 ///
 /// # Panics
@@ -78,34 +138,20 @@ pub fn mmu(data: &[u8]) {
 /// `forgets`: what is changed is forgotten.
 fn run(data: &[u8], forgets: bool) {
     let mut input = Input::new(data);
-    let memory = Arc::new(Memory::new(RAM_BYTES, 1).expect("a MiB"));
-    let model = if input.one_in(2) { &POWER9 } else { &POWER10 };
-    let mut v = Vcpu::new(0, model, memory.clone(), Arc::new(Clock::virtual_time(0)), Arc::new(Silent));
-    memory.hub().mailbox(0).set_quiet(false);
-    let put = |at: u64, value: u64| memory.write(at, &value.to_be_bytes()).expect("inside of RAM");
-    for pid in 0..PIDS {
-        put(PROCESSES + pid * 16, (ROOTS + pid * 0x100) | ROOT_SIZE);
-        for n in 0..4 {
-            put(ROOTS + pid * 0x100 + n * 8, VALID | (MIDDLES + (pid + n) % TABLES * 0x100) | 5);
-        }
-    }
-    for table in 0..TABLES {
-        for n in 0..4 {
-            put(MIDDLES + table * 0x100 + n * 8, VALID | (LEAVES + (table + n) % TABLES * 0x1000) | 9);
-        }
-    }
-    // What is read tells where it was read.
-    let mut pages: Vec<u8> =
-        (PAGES..RAM_BYTES).step_by(8).flat_map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
-    memory.write(PAGES, &pages).expect("inside of RAM");
-    let table = ProcessTable { base: PROCESSES, size_bytes: 0x1000 };
-    v.process_table = table;
-    v.set_lpcr(v.state.lpcr | lpcr::HR | lpcr::UPRT | lpcr::GTSE);
-    v.set_pid(1);
-    v.set_msr(msr::SF | msr::IR | msr::DR | msr::LE | msr::ME);
+    let model = usize::from(input.one_in(2));
+    RIGS.with_borrow_mut(|rigs| {
+        let rig = rigs[model].get_or_insert_with(|| Rig::new([&POWER10, &POWER9][model]));
+        steps(rig, &mut input, forgets);
+    });
+}
+
+fn steps(rig: &mut Rig, input: &mut Input<'_>, forgets: bool) {
+    let mut pages = rig.reset();
+    let Rig { vcpu: v, memory, .. } = rig;
+    let table = v.process_table;
     while !input.is_empty() {
         match input.byte() % 16 {
-            0..=2 => change(&mut v, &memory, &mut input, forgets),
+            0..=2 => change(v, memory, input, forgets),
             3 => v.set_pid(u32::from(input.byte()) % (PIDS as u32 + 1)),
             4 => v.set_msr(v.state.msr ^ msr::PR),
             5 => {
@@ -113,8 +159,8 @@ fn run(data: &[u8], forgets: bool) {
                 v.state.spr.iamr = u64::from(input.byte()) << 56;
                 v.keys_changed();
             }
-            6 => v.invalidate(Invalidation::Page { pid: v.state.spr.pid, ea: address(&mut input), shift: 12 }),
-            _ => access(&mut v, &memory, table, &mut input, &mut pages),
+            6 => v.invalidate(Invalidation::Page { pid: v.state.spr.pid, ea: address(input), shift: 12 }),
+            _ => access(v, memory, table, input, &mut pages),
         }
     }
     let mut found = vec![0; pages.len()];
@@ -225,6 +271,12 @@ mod tests {
         for seed in 0..300 {
             mmu(&some_bytes(seed, 3000));
         }
+    }
+
+    /// A page of quadrant 3 that is not privileged, in the TLB before IAMR forbids it.
+    #[test]
+    fn iamr_counts_in_quadrant_3() {
+        mmu(include_bytes!("../../../fuzz/seeds/mmu/fetch-of-a-page-that-iamr-forbids"));
     }
 
     #[test]

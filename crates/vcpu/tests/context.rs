@@ -40,14 +40,14 @@ fn expected(v: &Vcpu) -> Derived {
     let r = &v.state.spr;
     let on = |b: u64| v.state.msr & b != 0;
     let base = |pid: u32| v.tlb.base_if_known(pid).unwrap();
-    let context = |translated: u64, own: u64, zero: u64| match (on(translated), on(msr::PR)) {
+    let context = |translated: u64, own: u64, kernel: u64| match (on(translated), on(msr::PR)) {
         (false, _) => [0, 0],
         (true, true) => [base(r.pid) + kind::USER, base(0) + kind::USER],
-        (true, false) => [base(r.pid) + own, base(0) + zero],
+        (true, false) => [base(r.pid) + own, base(0) + kernel],
     };
     let data_context = context(msr::DR, kind::PRIVILEGED + (r.amr >> 62), kind::PRIVILEGED);
-    let fetch_key = kind::PRIVILEGED_FETCH;
-    let fetch_context = context(msr::IR, fetch_key + (r.iamr >> 62 & 1), fetch_key);
+    let fetch_key = kind::PRIVILEGED_FETCH + (r.iamr >> 62 & 1);
+    let fetch_context = context(msr::IR, fetch_key, fetch_key);
     let bits = [
         on(msr::LE),
         on(msr::SF),

@@ -2,7 +2,7 @@
 
 use crate::capability::{CapBasis, CapOption, IsaLevel, resolve};
 use crate::{Config, Hypervisor};
-use platform::mock::MockWorld;
+use platform::mock::{MockWorld, VecMemory};
 use platform::papr::HcallStatus;
 use platform::papr::opcode::H_RTAS;
 use platform::{GuestMemory, PaprDevice};
@@ -27,12 +27,28 @@ impl Rig {
         Rig::with_devices(compat_name, options, Vec::new())
     }
 
+    /// The same with RAM that is there.
+    pub fn on(compat_name: &str, memory: Arc<VecMemory>) -> Rig {
+        let mut rig = Rig::with_ram(compat_name, &[], Vec::new(), 0);
+        rig.world.memory = memory;
+        rig
+    }
+
     /// The same with devices.
     pub fn with_devices(compat_name: &str, options: &[CapOption<'_>], devices: Vec<Arc<dyn PaprDevice>>) -> Rig {
+        Rig::with_ram(compat_name, options, devices, 1 << 20)
+    }
+
+    fn with_ram(
+        compat_name: &str,
+        options: &[CapOption<'_>],
+        devices: Vec<Arc<dyn PaprDevice>>,
+        ram_bytes: usize,
+    ) -> Rig {
         let basis = CapBasis { cpu: IsaLevel::by_compat_name(compat_name).unwrap(), compat: None };
         let (capabilities, _) = resolve(options, basis).unwrap();
         let config = Config { capabilities, max_vcpus: 4, rtas_base_ra: RTAS_BASE, uuid: Some([7; 16]) };
-        Rig { hypervisor: Hypervisor::new(config, devices).unwrap(), world: MockWorld::new(4, 1 << 20) }
+        Rig { hypervisor: Hypervisor::new(config, devices).unwrap(), world: MockWorld::new(4, ram_bytes) }
     }
 
     /// A hypercall of vCPU 0 with `args` in r4 and up, and what the registers hold after it.

@@ -3,10 +3,12 @@
 use crate::Hypervisor;
 use crate::calls::test_support::Rig;
 use platform::GuestMemory;
-use platform::mock::Input;
+use platform::mock::{Input, VecMemory};
 use platform::papr::HcallStatus;
 use platform::papr::opcode::H_RTAS;
 use snapshot::{Io, Section};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// RAM of the rig.
 const RAM_BYTES: u64 = 1 << 20;
@@ -24,6 +26,12 @@ fn cell(input: &mut Input<'_>) -> u32 {
     }
 }
 
+thread_local! {
+    /// RAM for input after input, and what it held before and behind a call: their pages would be the host's most work.
+    static RAM: (Arc<VecMemory>, RefCell<[Vec<u8>; 2]>) =
+        (Arc::new(VecMemory::new(RAM_BYTES as usize)), RefCell::new([vec![0; RAM_BYTES as usize], Vec::new()]));
+}
+
 fn save(hypervisor: &Hypervisor) -> Vec<u8> {
     let mut io = Io::save(hypervisor.id().version);
     hypervisor.fields(&mut io).expect("a hypervisor can be saved");
@@ -35,9 +43,19 @@ fn save(hypervisor: &Hypervisor) -> Vec<u8> {
 /// # Panics
 /// If a code is none of PAPR's, a refused call writes, an argument changes, or a saved hypervisor is another one.
 pub fn rtas(data: &[u8]) {
+    RAM.with(|(memory, seen)| {
+        let mut seen = seen.borrow_mut();
+        seen[0].clear();
+        seen[0].resize(RAM_BYTES as usize, 0);
+        memory.write(0, &seen[0]).expect("all of RAM");
+        run(data, memory.clone(), &mut seen);
+    });
+}
+
+fn run(data: &[u8], memory: Arc<VecMemory>, [before, after]: &mut [Vec<u8>; 2]) {
     let mut input = Input::new(data);
     let processor = input.pick(&["power9", "power10", "power8"]);
-    let mut rig = Rig::new(processor, &[]);
+    let mut rig = Rig::on(processor, memory);
     let tokens: Vec<u32> = rig.hypervisor.rtas_functions().map(|row| row.token).collect();
     while !input.is_empty() {
         let token = match input.byte() {
@@ -65,14 +83,13 @@ pub fn rtas(data: &[u8]) {
         let fits = cells <= CELLS_MAX.into() && block.checked_add(12 + 4 * cells).is_some_and(|end| end <= RAM_BYTES);
         // Of a refused call all of RAM is compared, of another one its block.
         let (from, bytes) = if fits { (block, 12 + 4 * cells) } else { (0, RAM_BYTES) };
-        let look = |rig: &Rig| {
-            let mut seen = vec![0; bytes as usize];
-            rig.world.memory.read(from, &mut seen).expect("inside of RAM");
-            seen
+        let look = |rig: &Rig, seen: &mut Vec<u8>| {
+            seen.resize(bytes as usize, 0);
+            rig.world.memory.read(from, seen).expect("inside of RAM");
         };
-        let before = look(&rig);
+        look(&rig, before);
         let status = rig.call(H_RTAS, &[block]);
-        let after = look(&rig);
+        look(&rig, after);
         match status {
             HcallStatus::H_PARAMETER if !fits => {
                 assert!(before == after, "a refused call of {token:#x} writes");
@@ -96,7 +113,7 @@ pub fn rtas(data: &[u8]) {
         }
         if input.one_in(64) {
             let saved = save(&rig.hypervisor);
-            let fresh = Rig::new(processor, &[]);
+            let fresh = Rig::on(processor, rig.world.memory.clone());
             let mut io = Io::load(fresh.hypervisor.id().version, &saved);
             fresh.hypervisor.fields(&mut io).expect("what was saved can be loaded");
             io.finish().expect("all of it is read");

@@ -107,6 +107,13 @@ impl Machine {
         file::write(path, &state, &self.runner.ram.0, &pages)
     }
 
+    /// Header and sections with the sums of RAM.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn state_with_ram(&mut self) -> Result<Vec<u8>, SavedError> {
+        let mut ram = RamChunks::of(&self.runner.ram.0).0;
+        self.state(Some(&mut ram), Path::new("state"))
+    }
+
     /// Header and sections; without `ram` those of a stream, which has RAM beside them. No vCPU runs. `name` is for errors.
     ///
     /// # Errors

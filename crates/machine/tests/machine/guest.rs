@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 /// `lis r3,0; ori r3,r3,0xf000; addi r4,r4,0x100; sc 1; b .`: calls RTAS with the block at 0x100 of the image.
 pub const CALL_RTAS: [u32; 5] = [0x3c60_0000, 0x6063_f000, 0x3884_0100, 0x4400_0022, 0x4800_0000];
 
+/// `li r5,0; lis r6,5; mtctr r6; addi r5,r5,1; stw r5,0x180(r4); bdnz .-8`, before a reboot: a million instructions.
+pub const LOOP: [u32; 6] = [0x38a0_0000, 0x3cc0_0005, 0x7cc9_03a6, 0x38a5_0001, 0x90a4_0180, 0x4200_fff8];
+
 /// A big-endian ELF file with this code, and an RTAS block with these words at 0x100.
 pub fn image(code: &[u32], block: &[u32]) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);

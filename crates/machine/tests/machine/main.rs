@@ -7,4 +7,6 @@ mod guest;
 mod lockstep;
 mod machine_check;
 mod saved;
+#[path = "../../src/fuzzing/sections.rs"]
+mod sections;
 mod set_mode;

@@ -1,11 +1,10 @@
 //! Saving and loading: the run goes on as it would have; whatever is changed in a file is noticed and named.
 
-use crate::guest::{CALL_RTAS, config, image};
+use crate::guest::{CALL_RTAS, LOOP, config, image};
+use crate::sections;
 use machine::{AcceleratorKind, Config, End, Machine, MachineError};
+use platform::mock::{Input, some_bytes};
 use std::path::{Path, PathBuf};
-
-/// `li r5,0; lis r6,5; mtctr r6; addi r5,r5,1; stw r5,0x180(r4); bdnz .-8`, then a reboot: a million instructions.
-const LOOP: [u32; 6] = [0x38a0_0000, 0x3cc0_0005, 0x7cc9_03a6, 0x38a5_0001, 0x90a4_0180, 0x4200_fff8];
 
 fn kernel() -> PathBuf {
     image(&[&LOOP[..], &CALL_RTAS].concat(), &[0x2004, 0, 1, 0])
@@ -60,40 +59,25 @@ fn another_machine_is_refused() {
 /// What loading asks for whatever the file says: a table of jumps for each vCPU is the largest.
 const OWN_BYTES: usize = 1 << 20;
 
-/// Loads `count` files that were changed: bytes turned, cut off, put twice, with the checksums put right again or not.
+/// Loads `count` files that were changed ([`sections::changed`]).
 fn mutate(count: u64) {
     let kernel = kernel();
     let path = saved(&kernel, AcceleratorKind::Interp);
     let good = std::fs::read(&path).unwrap();
     let state_bytes = u64::from_le_bytes(good[16..24].try_into().unwrap()) as usize;
     let changed_path = path.with_extension("changed");
-    let mut seed = 1u64;
-    let mut random = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed % below.max(1) as u64) as usize
-    };
     let (mut loaded, mut refused, mut most) = (0, 0, 0);
-    for _ in 0..count {
-        let mut bytes = good[..state_bytes].to_vec();
-        for _ in 0..=random(3) {
-            let at = random(bytes.len());
-            bytes[at] = if random(2) == 0 { bytes[at] ^ 1 << random(8) } else { random(256) as u8 };
-        }
-        if random(8) == 0 {
-            bytes.truncate(random(state_bytes));
-        }
-        if random(4) != 0 {
-            mend(&mut bytes);
-        }
-        if bytes.len() == state_bytes {
-            bytes.resize(state_bytes.next_multiple_of(1 << 16), 0);
+    for seed in 0..count {
+        let choices = some_bytes(seed, 64);
+        let mut input = Input::new(&choices);
+        let mut bytes = sections::changed(&good[..state_bytes], &mut input);
+        if !input.one_in(16) {
+            bytes.resize(bytes.len().next_multiple_of(1 << 16), 0);
         }
         std::fs::write(&changed_path, &bytes).unwrap();
-        if bytes.len() > state_bytes && random(16) != 0 {
+        if !input.one_in(16) {
             let file = std::fs::OpenOptions::new().write(true).open(&changed_path).unwrap();
-            file.set_len(good.len() as u64).unwrap();
+            file.set_len((bytes.len() + (64 << 20)) as u64).unwrap();
         }
         let mut machine = Machine::new(machine(&kernel, AcceleratorKind::Interp)).unwrap();
         let (result, largest) = crate::allocation::largest(|| machine.load(&changed_path));
@@ -117,27 +101,6 @@ fn mutate(count: u64) {
     assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
     for path in [path, kernel, changed_path] {
         std::fs::remove_file(path).unwrap();
-    }
-}
-
-/// Puts checksums right, as far as the frame of sections stands.
-fn mend(bytes: &mut [u8]) {
-    use xxhash_rust::xxh3::xxh3_64;
-    if bytes.len() < 32 {
-        return;
-    }
-    let sum = xxh3_64(&bytes[..24]);
-    bytes[24..32].copy_from_slice(&sum.to_le_bytes());
-    let mut at = 32;
-    while at + 5 < bytes.len() {
-        let head = at + 5 + usize::from(bytes[at + 4]) + 8;
-        let Some(length) = bytes.get(head..head + 8) else { return };
-        let length = u64::from_le_bytes(length.try_into().unwrap());
-        let end = usize::try_from(length).ok().and_then(|length| (head + 8).checked_add(length));
-        let Some(end) = end.filter(|end| end.checked_add(8).is_some_and(|end| end <= bytes.len())) else { return };
-        let sum = xxh3_64(&bytes[at..end]);
-        bytes[end..end + 8].copy_from_slice(&sum.to_le_bytes());
-        at = end + 8;
     }
 }
 
