@@ -75,7 +75,19 @@ fn sources(tally: &mut Tally) {
     });
     // Ignored elsewhere, so that `cargo test` needs no QEMU.
     tally.step("AIL against QEMU", || {
-        run::run(cargo().args(["test", "--package", "cpu", "--test", "ail_against_qemu", "--quiet", "--", "--ignored"]))
+        let test = [
+            "test",
+            "--release",
+            "--package",
+            "machine",
+            "--test",
+            "against_qemu",
+            "--quiet",
+            "--",
+            "--ignored",
+            "ail",
+        ];
+        run::run(cargo().args(test))
     });
     tally.step("hypercalls against QEMU", || {
         run::run(cargo().args(["test", "--package", "devices", "--test", "against_qemu", "--quiet", "--", "--ignored"]))

@@ -1,4 +1,5 @@
-//! Instructions by the million, compared with QEMU's user mode: every row of the table, and random streams.
+//! Instructions by the million, compared with QEMU: every row of the table and random streams with its user mode, and with
+//! `--system` privileged programs with its `pseries` machine.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -54,13 +55,28 @@ pub struct Options {
     /// Threads; as many as the host has processors if it is not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
     pub jobs: Option<u64>,
+    /// Privileged programs on whole machines instead (`qemu-system-ppc64`), whose interrupts have the byte order.
+    #[arg(long)]
+    pub system: bool,
+    /// Programs, with --system.
+    #[arg(long, default_value_t = 40_000)]
+    pub cases: u64,
 }
 
 impl Options {
     /// What CI compares: another million for each commit.
     pub fn of_commit() -> Self {
-        let (engine, order) = (Engine::Both, Order::Both);
-        Options { instructions: 1_000_000, rows: 0, seed: "commit".into(), engine, order, facility: None, jobs: None }
+        Options {
+            instructions: 1_000_000,
+            rows: 0,
+            seed: "commit".into(),
+            engine: Engine::Both,
+            order: Order::Both,
+            facility: None,
+            jobs: None,
+            system: false,
+            cases: 0,
+        }
     }
 }
 
@@ -82,6 +98,9 @@ fn seed(text: &str) -> Result<u64> {
 /// A difference; what is missing.
 pub fn run(options: &Options) -> Result<()> {
     ci::need_tools()?;
+    if options.system {
+        return run_system(options);
+    }
     let orders: &[(&str, Order)] = &[("", Order::Little), ("_in_big_endian_mode", Order::Big)];
     let wanted = |order: Order| options.order == Order::Both || options.order == order;
     let count = orders.iter().filter(|(_, order)| wanted(*order)).count() as u64;
@@ -129,5 +148,27 @@ pub fn run(options: &Options) -> Result<()> {
         command.env(name, value.to_string());
     }
     command.envs(options.facility.iter().map(|name| ("AILERON_DIFF_FACILITY", name)));
+    run::run(&mut command)
+}
+
+fn run_system(options: &Options) -> Result<()> {
+    let (translated, order) = (
+        match options.engine {
+            Engine::Interp => 0,
+            Engine::Jit => options.cases,
+            Engine::Both => options.cases / 40,
+        },
+        match options.order {
+            Order::Big => "big",
+            Order::Little => "little",
+            Order::Both => "both",
+        },
+    );
+    let mut command = ci::cargo();
+    command.args(["test", "--release", "--quiet", "--package", "machine", "--test", "against_qemu", "--", "--exact"]);
+    command.args(["--nocapture", "--ignored", "system::privileged_programs_agree_with_qemu"]);
+    command.env("AILERON_SEED", seed(&options.seed)?.to_string()).env("AILERON_DIFF_ORDER", order);
+    command.env("AILERON_DIFF_CASES", options.cases.to_string());
+    command.env("AILERON_DIFF_TRANSLATED_CASES", translated.to_string());
     run::run(&mut command)
 }

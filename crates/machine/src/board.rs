@@ -309,6 +309,14 @@ impl Machine {
         })
     }
 
+    /// Copies what RAM holds from `real` on; in lockstep, of the machine that shows how it should be.
+    ///
+    /// # Errors
+    /// Beyond the end of RAM.
+    pub fn read_ram(&self, real: u64, buf: &mut [u8]) -> Result<(), memory::RamError> {
+        self.runner.ram.0.read(real, buf)
+    }
+
     /// Runs the machine, through its reboots, until it ends. Under the virtual clock all vCPUs run on this thread.
     ///
     /// # Errors

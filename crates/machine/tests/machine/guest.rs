@@ -25,6 +25,15 @@ pub fn image(code: &[u32], block: &[u32]) -> PathBuf {
             memory[at + 4 * index..][..4].copy_from_slice(&word.to_be_bytes());
         }
     }
+    let file = elf(&memory, 0x1000);
+    let name = format!("aileron-board-{}-{}.elf", std::process::id(), COUNT.fetch_add(1, SeqCst));
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+/// A big-endian ELF file of one segment, linked as Linux is: this in `bytes` bytes of memory, entered at its first instruction.
+pub fn elf(memory: &[u8], bytes: u64) -> Vec<u8> {
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 2, 1, 0];
     file.resize(16, 0);
     file.extend([0, 2, 0, 21, 0, 0, 0, 1]);
@@ -33,15 +42,12 @@ pub fn image(code: &[u32], block: &[u32]) -> PathBuf {
     }
     file.extend([0, 0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0]);
     file.extend([0, 0, 0, 1, 0, 0, 0, 5]);
-    for word in [0x78u64, 0xc000_0000_0000_0000, 0, 0x200, 0x1000, 0x1_0000] {
+    for word in [0x78u64, 0xc000_0000_0000_0000, 0, memory.len() as u64, bytes, 0x1_0000] {
         file.extend(word.to_be_bytes());
     }
     assert_eq!(file.len(), 0x78);
     file.extend(memory);
-    let name = format!("aileron-board-{}-{}.elf", std::process::id(), COUNT.fetch_add(1, SeqCst));
-    let path = std::env::temp_dir().join(name);
-    std::fs::write(&path, file).unwrap();
-    path
+    file
 }
 
 /// A machine of two vCPUs that boots this kernel.

@@ -1,12 +1,10 @@
 //! The AIL table against QEMU's `pseries` machine: a program in place of firmware takes the interrupts that need nothing but
 //! instructions, with LPCR[AIL] 0 and 3 (`H_SET_MODE`), in each translation, byte order and address size.
-//!
-//! `cargo test -p cpu --test ail_against_qemu -- --ignored` (needs `qemu-system-ppc64`; calibrated with 7.2).
 
+use crate::bare::{Image, constant, on_qemu};
 use cpu::Vector;
 use cpu::ail_table::{Reach, Row, Saves, rows};
-use std::path::Path;
-use std::process::Command;
+use std::ops::{Deref, DerefMut};
 
 const IMAGE_BYTES: usize = 0x18_0000;
 /// Where the program starts, and where a handler goes on.
@@ -62,30 +60,22 @@ fn way(row: &Row) -> Option<Way> {
     }
 }
 
-struct Image(Vec<u8>);
+struct Table(Image);
 
-impl Image {
-    fn put(&mut self, at: u64, bytes: &[u8]) {
-        self.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
+impl Deref for Table {
+    type Target = Image;
+    fn deref(&self) -> &Image {
+        &self.0
     }
+}
 
-    fn word(&mut self, at: u64, value: u64) {
-        self.put(at, &value.to_be_bytes());
+impl DerefMut for Table {
+    fn deref_mut(&mut self) -> &mut Image {
+        &mut self.0
     }
+}
 
-    /// A program, an instruction a line. Returns the address behind it.
-    fn program(&mut self, at: u64, text: &str, little_endian: bool) -> u64 {
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut at = at;
-        for line in lines {
-            let word = isa::assemble_at(line, at).unwrap_or_else(|e| panic!("{line}: {e}")) as u32;
-            let bytes = if little_endian { word.to_le_bytes() } else { word.to_be_bytes() };
-            self.put(at, &bytes);
-            at += 4;
-        }
-        at
-    }
-
+impl Table {
     /// Radix tree of process 0: the first 2 MiB, one to one, at 0 and at 0xC000000000000000.
     fn tables(&mut self) {
         self.word(TABLES, 0x4000_0000_0000_0000 | 0xA0 | (TABLES + 0x1_0000) | 13);
@@ -132,9 +122,6 @@ impl Image {
     }
 
     fn main(&mut self, cases: u64, ile: bool) {
-        let constant = |register: u32, value: u64| {
-            format!("lis r{register},{}\nori r{register},r{register},{}\n", value >> 16, value & 0xFFFF)
-        };
         let start = self.program(0x100, &format!("b .+{}", MAIN - 0x100), false);
         assert_eq!(start, 0x104);
         let head = [
@@ -160,40 +147,11 @@ impl Image {
         self.program(at, &constant(31, after), false);
         assert_eq!(self.program(loop_at, body, false), after);
         let mut at = self.program(after, &format!("cmpdi r26,0\nbne .-{}", after + 4 - loop_at), false);
-        let print = [
-            constant(28, RESULTS),
-            constant(26, cases * WORDS as u64),
-            "mtctr r26\n".to_owned(),
-            "li r3,0x58\nli r4,0\nli r5,8\nld r6,0(r28)\nli r7,0\nsc 1\ncmpdi r3,1\nbeq .-28\naddi r28,r28,8\nbdnz .-36\n"
-                .to_owned(),
-            constant(4, POWER_OFF),
-            "li r3,0\nori r3,r3,0xf000\nsc 1\nb .".to_owned(),
-        ];
-        at = self.program(at, &print.concat(), false);
+        let off = [constant(4, POWER_OFF), "li r3,0\nori r3,r3,0xf000\nsc 1\nb .".to_owned()];
+        at = self.program(at, &off.concat(), false);
         assert!(at < MAIN + 0x1000);
-        for (n, word) in [0x2003u32, 2, 1, 0, 0, 0].iter().enumerate() {
-            self.put(POWER_OFF + 4 * n as u64, &word.to_be_bytes());
-        }
+        self.power_off(POWER_OFF);
     }
-}
-
-/// Runs on QEMU; gives what each case's handler kept.
-fn on_qemu(cpu: &str, image: &Image, folder: &Path) -> Vec<u8> {
-    std::fs::create_dir_all(folder).unwrap();
-    let [program, output, stderr] = ["program", "output", "stderr"].map(|name| folder.join(name));
-    std::fs::write(&program, &image.0).unwrap();
-    let status = Command::new("timeout")
-        .args(["60", "qemu-system-ppc64", "-accel", "tcg", "-M", "pseries,x-vof=on", "-cpu", cpu, "-m", "256M"])
-        .args(["-nodefaults", "-display", "none", "-no-reboot", "-bios"])
-        .arg(&program)
-        .args(["-serial", &format!("file:{}", output.display())])
-        .stderr(std::fs::File::create(&stderr).unwrap())
-        .status()
-        .expect("qemu-system-ppc64 runs");
-    assert!(status.success(), "QEMU ended with {status}: {}", std::fs::read_to_string(stderr).unwrap());
-    let bytes = std::fs::read(&output).unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
-    bytes
 }
 
 #[test]
@@ -201,7 +159,7 @@ fn on_qemu(cpu: &str, image: &Image, folder: &Path) -> Vec<u8> {
 fn qemu_gives_the_same_rows() {
     let mut compared = 0;
     for (cpu, ile) in [("power9", false), ("power9", true), ("power10", false), ("power10", true)] {
-        let mut image = Image(vec![0; IMAGE_BYTES]);
+        let mut image = Table(Image::new(0, IMAGE_BYTES));
         let model = cpu::CpuModel::by_name(cpu).unwrap();
         let cases: Vec<(Row, Way)> = rows()
             .filter(|row| row.model == model && row.ile == ile)
@@ -229,9 +187,8 @@ fn qemu_gives_the_same_rows() {
             words.iter().enumerate().for_each(|(k, word)| image.word(CASES + 48 * n as u64 + 8 * k as u64, *word));
         }
         assert!(CASES + 48 * (cases.len() as u64) < TABLES);
-        let folder = std::env::temp_dir().join(format!("aileron-ail-{}-{cpu}-{ile}", std::process::id()));
-        let bytes = on_qemu(cpu, &image, &folder);
-        assert_eq!(bytes.len(), cases.len() * WORDS * 8, "QEMU did not take every interrupt");
+        let bytes = on_qemu(cpu, &image, RESULTS, cases.len() * WORDS * 8).unwrap_or_else(|error| panic!("{error}"));
+        assert!(bytes[bytes.len() - WORDS * 8..].iter().any(|b| *b != 0), "QEMU did not take every interrupt");
         let words: Vec<u64> = bytes
             .as_chunks::<8>()
             .0
