@@ -1,6 +1,6 @@
 //! What the instruction table has, and what of it was compared with somebody else's answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
@@ -19,6 +19,7 @@ const TESTS: [(&str, &str); 2] =
 pub fn run() -> Result<()> {
     ci::need_tools()?;
     let mut compared: Vec<BTreeSet<String>> = Vec::new();
+    let mut reasons: BTreeMap<String, String> = BTreeMap::new();
     paths::make_directory(&paths::checks())?;
     for (order, test) in TESTS {
         let report = paths::checks().join(format!("compared-{order}"));
@@ -29,13 +30,16 @@ pub fn run() -> Result<()> {
                 .env("AILERON_DIFF_REPORT", &report),
         )?;
         let names = fs::read_to_string(&report).with_context(|| format!("cannot read {}", report.display()))?;
-        compared.push(names.lines().map(str::to_owned).collect());
+        // Behind a tab stands why a row is not run.
+        let (not_run, run): (Vec<&str>, Vec<&str>) = names.lines().partition(|line| line.contains('\t'));
+        reasons.extend(not_run.iter().filter_map(|line| line.split_once('\t')).map(|(n, why)| (n.into(), why.into())));
+        compared.push(run.into_iter().map(str::to_owned).collect());
     }
-    print!("{}", table(&compared));
+    print!("{}", table(&compared, &reasons));
     Ok(())
 }
 
-fn table(compared: &[BTreeSet<String>]) -> String {
+fn table(compared: &[BTreeSet<String>], reasons: &BTreeMap<String, String>) -> String {
     let mut text =
         String::from("| chapter | facility | rows | with semantics | compared, little-endian | big-endian |\n");
     text += "|---|---|---:|---:|---:|---:|\n";
@@ -48,9 +52,13 @@ fn table(compared: &[BTreeSet<String>]) -> String {
             [group.done.len() + group.todo.len(), group.done.len()].into_iter().chain(both).collect();
         sum.iter_mut().zip(&counts).for_each(|(sum, count)| *sum += count);
         let _ = writeln!(text, "| {name} | {} |", joined(&counts));
-        list(&mut missing, &name, group.todo.iter().copied());
+        list(&mut missing, &name, group.todo.iter().map(|row| row.name.to_owned()));
         let not_compared = |row: &&&Row| compared.iter().all(|names| !names.contains(row.name));
-        list(&mut alone, &name, group.done.iter().filter(not_compared).copied());
+        let with_reason = |row: &&Row| match reasons.get(row.name) {
+            Some(why) => format!("{} ({why})", row.name),
+            None => row.name.to_owned(),
+        };
+        list(&mut alone, &name, group.done.iter().filter(not_compared).map(with_reason));
     }
     let _ = writeln!(text, "| all | | {} |", joined(&sum));
     format!("{text}\nwithout semantics:\n{missing}\nwith semantics, not compared:\n{alone}")
@@ -60,8 +68,8 @@ fn joined(counts: &[usize]) -> String {
     counts.iter().map(usize::to_string).collect::<Vec<_>>().join(" | ")
 }
 
-fn list<'r>(text: &mut String, name: &str, rows: impl Iterator<Item = &'r Row>) {
-    let names: Vec<&str> = rows.map(|row| row.name).collect();
+fn list(text: &mut String, name: &str, rows: impl Iterator<Item = String>) {
+    let names: Vec<String> = rows.collect();
     if !names.is_empty() {
         let _ = writeln!(text, "  {}: {}", name.replace(" | ", ", "), names.join(" "));
     }
@@ -73,10 +81,14 @@ mod tests {
 
     #[test]
     fn the_last_row_is_the_sum() {
-        let text = table(&[BTreeSet::from(["add".to_owned()]), BTreeSet::new()]);
+        let text = table(
+            &[BTreeSet::from(["add".to_owned()]), BTreeSet::new()],
+            &BTreeMap::from([("darn".into(), "random".into())]),
+        );
         let last = text.lines().find(|line| line.starts_with("| all")).unwrap();
         let rows = isa::Op::ALL.len();
         assert!(last.starts_with(&format!("| all | | {rows} |")) && last.ends_with("| 1 | 0 |"), "{last}");
         assert!(!text.split("not compared:").nth(1).unwrap().contains(" add "), "add was compared");
+        assert!(text.contains(" darn (random)"), "{text}");
     }
 }

@@ -147,7 +147,9 @@ fn every_row_agrees(order: Order) {
     );
     if let Ok(path) = std::env::var("AILERON_DIFF_REPORT") {
         // For `cargo xtask coverage`.
-        let names: String = tally.compared.iter().map(|op| format!("{}\n", op.row().name)).collect();
+        let mut names: String = tally.compared.iter().map(|op| format!("{}\n", op.row().name)).collect();
+        let why = rows.iter().filter_map(|op| Some((op, fit::skipped(*op)?)));
+        why.for_each(|(op, why)| names += &format!("{}\t{why}\n", op.row().name));
         std::fs::write(&path, names).unwrap_or_else(|e| panic!("AILERON_DIFF_REPORT={path}: {e}"));
     }
     assert!(most == 0 || rows.len() < Op::ALL.len() || tally.regions > 1000, "only {} regions", tally.regions);
