@@ -41,6 +41,7 @@ pub struct Found {
     /// Registers and memory.
     pub before: Snapshot,
     reservation: Reservation,
+    vrsave: u32,
 }
 
 /// The machine that tests of one level run on.
@@ -120,8 +121,10 @@ impl Machine {
         let end = test.address(test.body.len());
         let mut all = Vec::new();
         while (all.len() as u64) < MOST_STEPS && self.engine.vcpu().state.nia != end {
-            let (nia, reservation) = (self.engine.vcpu().state.nia, self.engine.vcpu().reservation);
-            all.push(Found { nia, before: self.snapshot(test), reservation });
+            let before = self.snapshot(test);
+            let v = self.engine.vcpu();
+            let (nia, vrsave) = (v.state.nia, v.state.spr.vrsave);
+            all.push(Found { nia, before, reservation: v.reservation, vrsave });
             let exit = self.engine.run(1);
             if exit != EngineExit::Budget || self.engine.vcpu().mailbox().pending() & pending::STOP != 0 {
                 break;
@@ -137,8 +140,9 @@ impl Machine {
         let steps: Vec<_> = trace.iter().zip(results).collect();
         steps.into_iter().rev().all(|(found, after)| {
             self.begin(&Test { before: found.before.clone(), ..test.clone() });
-            self.engine.vcpu().state.nia = found.nia;
-            self.engine.vcpu().reservation = found.reservation;
+            let v = self.engine.vcpu();
+            (v.state.nia, v.state.spr.vrsave) = (found.nia, found.vrsave);
+            v.reservation = found.reservation;
             self.engine.run(1);
             self.engine.vcpu().mailbox().lower(pending::STOP);
             self.snapshot(test) == *after
