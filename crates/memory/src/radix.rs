@@ -21,6 +21,9 @@ const EAA_WRITE: u64 = 0x2;
 const EAA_EXECUTE: u64 = 0x1;
 /// Bits of an effective address below the quadrant.
 const EA_MASK: u64 = 0x3FFF_FFFF_FFFF_FFFF;
+/// Bits of an effective address that trees translate. POWER9 and POWER10 have one kind of tree, whose levels take 13, 9, 9 and
+/// 9 or 5 bits (their User's Manuals, 4.10.4.1 and 5.10.6.1): all else is a configuration that they have not.
+const EA_BITS: u32 = 52;
 
 /// What an access wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,24 +101,29 @@ pub fn translate(memory: &Memory, table: ProcessTable, ea: u64, access: Access, 
     let bad_config = || fail(dsisr::BAD_CONFIG, srr1::ISI_BAD_CONFIG);
     let no_translation = || fail(dsisr::NO_TRANSLATION, srr1::ISI_NO_TRANSLATION);
 
+    if (ea & EA_MASK) >> EA_BITS != 0 {
+        return Err(Fault::Segment);
+    }
     let offset = u64::from(pid) * 16;
     if offset >= table.size_bytes {
         return Err(no_translation());
     }
     let root = memory.read_be_u64(table.base + offset).ok_or_else(no_entry)?;
     let size = ((root & RTS_HIGH) >> 58 | (root & RTS_LOW) >> 5) as u32 + 31;
-    if size >= 62 || (ea & EA_MASK) >> size != 0 {
-        return Err(Fault::Segment);
+    if size != EA_BITS {
+        return Err(bad_config());
     }
     let mut remaining = size;
     let mut base = root & BASE_MASK;
     let mut bits = (root & SIZE_MASK) as u32;
-    if bits == 0 {
-        return Err(no_translation());
-    }
     loop {
-        // Level sizes 5..=16 and at least a page left: everything else is a configuration error.
-        if !(5..=16).contains(&bits) || remaining < bits + 12 {
+        let sizes: &[u32] = match remaining {
+            EA_BITS => &[13],
+            21 => &[9, 5],
+            30.. => &[9],
+            _ => &[],
+        };
+        if !sizes.contains(&bits) {
             return Err(bad_config());
         }
         remaining -= bits;
@@ -251,6 +259,21 @@ mod tests {
         assert!(translate(&m, ProcessTable { base: 1 << 50, size_bytes: 4096 }, 0, Access::Load, USER).is_err());
         m.write(0x2_0000, &(VALID | 0x3_0000 | 31).to_be_bytes()).unwrap();
         assert_eq!(translate(&m, TABLE, 0, Access::Load, USER), Err(Fault::Data(dsisr::BAD_CONFIG)));
+        // Levels of sizes that processors have not, found by comparison with QEMU.
+        for (at, entry) in [
+            (0x1_0010, 0x4000_0000_0000_0000 | 0xA0 | 0x2_0000 | 12),
+            (0x1_0010, 0x4000_0000_0000_0000 | 0x80 | 0x2_0000 | 13),
+            (0x1_0010, 0),
+            (0x2_0000, VALID | 0x3_0000 | 10),
+            (0x3_0000, VALID | 0x4_0000 | 5),
+            (0x4_0000, VALID | 0x5_0000 | 6),
+            (0x5_0000, VALID | 0x6_0000 | 5),
+        ] {
+            let m = memory(0);
+            m.write(at, &u64::to_be_bytes(entry)).unwrap();
+            let fault = translate(&m, TABLE, 0, Access::Load, USER);
+            assert_eq!(fault, Err(Fault::Data(dsisr::BAD_CONFIG)), "{at:#x} {entry:#x}");
+        }
         m.write(0x2_0000, &(VALID | 0x0FFF_0000_0000_0000 | 9).to_be_bytes()).unwrap();
         assert_eq!(translate(&m, TABLE, 0, Access::Load, USER), Err(Fault::Data(dsisr::BAD_CONFIG)));
     }

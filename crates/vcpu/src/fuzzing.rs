@@ -17,18 +17,22 @@ const RAM_BYTES: u64 = PAGES + MAPPED_BYTES;
 /// Process table; the rest of the tables follow.
 const PROCESSES: u64 = 0x1_0000;
 const PIDS: u64 = 4;
-/// Tables of the first level, one for each process, of 32 entries: a space of 31 bits.
+/// Tables of the first level, one for each process, of 2^13 entries: a space of 52 bits, 13 + 9 + 9 + 9 + 12.
 const ROOTS: u64 = 0x2_0000;
-/// Tables of the second and third level, of 32 and 512 entries.
-const MIDDLES: u64 = 0x3_0000;
-const LEAVES: u64 = 0x4_0000;
+const ROOT_BYTES: u64 = 8 << 13;
+/// Tables of the levels below, of 2^9 entries.
+const UPPERS: u64 = ROOTS + PIDS * ROOT_BYTES;
+const MIDDLES: u64 = UPPERS + TABLES * TABLE_BYTES;
+const LEAVES: u64 = MIDDLES + TABLES * TABLE_BYTES;
+const TABLE_BYTES: u64 = 8 << 9;
 /// The pages that are mapped, from here to the end of RAM.
 const PAGES: u64 = 0x8_0000;
 const MAPPED_BYTES: u64 = 0x2_0000;
-/// Tables of each of both kinds.
+const _: () = assert!(LEAVES + TABLES * TABLE_BYTES <= PAGES);
+/// Tables of each level below the first.
 const TABLES: u64 = 4;
-/// Root: a space of 2^31 bytes (RTS = 0), 2^5 entries. 31 = 5 + 5 + 9 + 12.
-const ROOT_SIZE: u64 = 5;
+/// Of an entry of the process table: a space of 2^52 bytes (RTS = 21), 2^13 entries.
+const ROOT_SIZE: u64 = 0x4000_0000_0000_0000 | 0xA0 | 13;
 const VALID: u64 = 1 << 63;
 const LEAF: u64 = 1 << 62;
 
@@ -45,17 +49,24 @@ fn entry(input: &mut Input<'_>) -> (u64, u64, u32) {
     let valid = if input.one_in(8) { 0 } else { VALID };
     match input.byte() % 8 {
         0 => {
-            let at = ROOTS + u64::from(input.byte()) % PIDS * 0x100 + u64::from(input.byte() % 32) % 4 * 8;
-            let table = MIDDLES + u64::from(input.byte()) % TABLES * 0x100;
-            (at, valid | if input.one_in(16) { leaf | real & !0x3FF_FFFF } else { table | 5 }, 26)
+            let (which, index) = (u64::from(input.byte()), u64::from(input.byte()));
+            let below = u64::from(input.byte()) % TABLES * TABLE_BYTES;
+            let is_leaf = input.one_in(16);
+            if index & 0x80 == 0 {
+                let at = ROOTS + which % PIDS * ROOT_BYTES + index % 4 * 8;
+                (at, valid | if is_leaf { leaf | real & !0x3FF_FFFF } else { (UPPERS + below) | 9 }, 39)
+            } else {
+                let at = UPPERS + which % TABLES * TABLE_BYTES + index % 4 * 8;
+                (at, valid | if is_leaf { leaf | real & !0x3FFF_FFFF } else { (MIDDLES + below) | 9 }, 30)
+            }
         }
         1 => {
-            let at = MIDDLES + u64::from(input.byte()) % TABLES * 0x100 + u64::from(input.byte() % 4) * 8;
-            let table = LEAVES + u64::from(input.byte()) % TABLES * 0x1000;
+            let at = MIDDLES + u64::from(input.byte()) % TABLES * TABLE_BYTES + u64::from(input.byte() % 4) * 8;
+            let table = LEAVES + u64::from(input.byte()) % TABLES * TABLE_BYTES;
             (at, valid | if input.one_in(8) { leaf | real & !0x1F_FFFF } else { table | 9 }, 21)
         }
         _ => {
-            let at = LEAVES + u64::from(input.byte()) % TABLES * 0x1000 + u64::from(input.byte() % 16) * 8;
+            let at = LEAVES + u64::from(input.byte()) % TABLES * TABLE_BYTES + u64::from(input.byte() % 16) * 8;
             (at, valid | leaf | real, 12)
         }
     }
@@ -64,8 +75,9 @@ fn entry(input: &mut Input<'_>) -> (u64, u64, u32) {
 /// An address, mostly in what is mapped.
 fn address(input: &mut Input<'_>) -> u64 {
     let quadrant = input.pick(&[0u64, 0, 0, 3 << 62]);
-    let within =
-        u64::from(input.byte() % 4) << 26 | u64::from(input.byte() % 4) << 21 | u64::from(input.byte() % 16) << 12;
+    let upper = u64::from(input.byte());
+    let upper = (upper % 4) << 39 | (upper / 4 % 4) << 30;
+    let within = upper | u64::from(input.byte() % 4) << 21 | u64::from(input.byte() % 16) << 12;
     let offset = input.pick(&[0u64, 8, 0x7F0, 0xFF8, 0xFFC, 0xFFF]);
     if input.one_in(32) { input.doubleword() } else { quadrant | within | offset }
 }
@@ -92,14 +104,16 @@ impl Rig {
         let mut image = vec![0; RAM_BYTES as usize];
         let mut put = |at: u64, value: u64| image[at as usize..][..8].copy_from_slice(&value.to_be_bytes());
         for pid in 0..PIDS {
-            put(PROCESSES + pid * 16, (ROOTS + pid * 0x100) | ROOT_SIZE);
+            put(PROCESSES + pid * 16, (ROOTS + pid * ROOT_BYTES) | ROOT_SIZE);
             for n in 0..4 {
-                put(ROOTS + pid * 0x100 + n * 8, VALID | (MIDDLES + (pid + n) % TABLES * 0x100) | 5);
+                let below = UPPERS + (pid + n) % TABLES * TABLE_BYTES;
+                put(ROOTS + pid * ROOT_BYTES + n * 8, VALID | below | 9);
             }
         }
-        for table in 0..TABLES {
-            for n in 0..4 {
-                put(MIDDLES + table * 0x100 + n * 8, VALID | (LEAVES + (table + n) % TABLES * 0x1000) | 9);
+        for (level, below) in [(UPPERS, MIDDLES), (MIDDLES, LEAVES)] {
+            for (table, n) in (0..TABLES).flat_map(|table| (0..4).map(move |n| (table, n))) {
+                let below = below + (table + n) % TABLES * TABLE_BYTES;
+                put(level + table * TABLE_BYTES + n * 8, VALID | below | 9);
             }
         }
         // What is read tells where it was read.
@@ -179,11 +193,12 @@ fn change(v: &mut Vcpu, memory: &Memory, input: &mut Input<'_>, forgets: bool) {
     let leaf_table = shift == 12;
     if leaf_table && input.one_in(2) {
         // Page by page, wherever the table can be reached from, under each process.
-        let index = (at - LEAVES) % 0x1000 / 8;
+        let index = (at - LEAVES) % TABLE_BYTES / 8;
         for pid in 0..=PIDS as u32 {
-            for upper in 0..16u64 {
+            for upper in 0..64u64 {
                 for quadrant in [0, 3 << 62] {
-                    let ea = quadrant | (upper / 4) << 26 | (upper % 4) << 21 | index << 12;
+                    let upper = (upper / 16) << 39 | (upper / 4 % 4) << 30 | (upper % 4) << 21;
+                    let ea = quadrant | upper | index << 12;
                     v.invalidate(Invalidation::Page { pid: if quadrant == 0 { pid } else { 0 }, ea, shift });
                 }
             }
