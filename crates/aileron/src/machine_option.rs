@@ -103,7 +103,7 @@ static PROPERTIES: &[Row] = &[
     row("usb", "off", Property::OffOnly("there is no USB"), ""),
     row("graphics", "off", Property::OffOnly("there are no graphics"), ""),
     row("nvdimm", "off", Property::OffOnly("there is no persistent memory"), ""),
-    row("suppress-vmdesc", "on|off", Property::Ignored("there is no migration yet"), ""),
+    row("suppress-vmdesc", "on|off", Property::Ignored("a saved partition says itself what it holds"), ""),
     row("dump-guest-core", "on|off", Property::Ignored("a core of the emulator has guest RAM in it"), ""),
     row("mem-merge", "off", Property::OffOnly("guest RAM is not merged"), ""),
     row("modern-hotplug-events", "on", Property::OnOnly(NO_HOTPLUG), ""),

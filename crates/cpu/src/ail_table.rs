@@ -104,7 +104,7 @@ const fn hsrr(vector: Vector, addresses: [u64; 3], writes: &'static str) -> Kind
 #[rustfmt::skip]
 static KINDS: [Kind; 29] = [
     srr(Vector::SystemReset,                [0x100, 0x100, 0x100], ME, ""),
-    srr(Vector::MachineCheck,               [0x200, 0x200, 0x200], 0, "DAR, DSISR"),
+    srr(Vector::MachineCheck,               [0x200, 0x200, 0x200], ME, "DAR, DSISR"),
     srr(Vector::DataStorage,                [0x300, 0x18300, 0xC000_0000_0000_4300], ME, "DAR, DSISR"),
     srr(Vector::DataSegment,                [0x380, 0x18380, 0xC000_0000_0000_4380], ME, "DAR"),
     srr(Vector::InstructionStorage,         [0x400, 0x18400, 0xC000_0000_0000_4400], ME, ""),

@@ -125,6 +125,18 @@ pub mod fscr {
     }
 }
 
+/// MMCR0 (Power ISA 3.1B, Book III, 10.4.4).
+pub mod mmcr0 {
+    /// Counters are frozen; so it begins.
+    pub const FC: u64 = 1 << 31;
+    /// Performance monitor alerts are enabled.
+    pub const PMAE: u64 = 1 << 26;
+    /// A performance monitor alert has occurred.
+    pub const PMAO: u64 = 1 << 7;
+    /// Position of PMCC: what problem state may do with the performance monitor.
+    pub const PMCC_SHIFT: u32 = 18;
+}
+
 /// Bits set in SRR1 by an interrupt, beside the old MSR (Power ISA 3.1B, Book III, 7.5).
 pub mod srr1 {
     /// Instruction storage: no translation.

@@ -273,9 +273,9 @@ pub struct Delivery {
 /// MSR of a handler: what stays, what the interrupt sets.
 pub fn handler_msr(model: &CpuModel, lpcr: u64, old_msr: u64, vector: Vector, ail: Ail) -> u64 {
     let kept = match vector {
-        // scv leaves EE and RI as they were; machine check clears ME.
+        // scv leaves EE and RI as they were. A machine check comes to a partition from its hypervisor, which leaves ME set: the
+        // partition could never set it again (4.3.1).
         Vector::SystemCallVectored => msr::ME | msr::HV | msr::EE | msr::RI,
-        Vector::MachineCheck => msr::HV,
         _ if vector.is_hypervisor() => msr::ME | msr::RI,
         _ => msr::ME | msr::HV,
     };

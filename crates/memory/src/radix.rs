@@ -128,7 +128,8 @@ pub fn translate(memory: &Memory, table: ProcessTable, ea: u64, access: Access, 
         }
         remaining -= bits;
         let index = (ea & EA_MASK) >> remaining & ((1 << bits) - 1);
-        let address = base + index * 8;
+        // A table is aligned to its size: lower bits of its address are ignored (Power ISA 3.1B, Book III, 6.7.10.1 and 2).
+        let address = (base & !(8u64 << bits).wrapping_sub(1)) + index * 8;
         let entry = memory.read_be_u64(address).ok_or_else(bad_config)?;
         if entry & VALID == 0 {
             return Err(no_translation());

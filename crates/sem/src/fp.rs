@@ -128,16 +128,23 @@ accesses! {
     stfiwx store frs WordZero x;
 }
 
-/// A pair in storage is a 16-byte operand: in little-endian order the odd register comes first.
-fn pair_addresses<S: Sem>(s: &mut S, ea: S::Long) -> (S::Long, S::Long) {
+/// Address of the second half of a pair.
+fn second_half<S: Sem>(s: &mut S, ea: S::Long) -> S::Long {
     let eight = s.long(8);
-    let next = s.ea(ea, eight);
-    if s.little_endian() { (next, ea) } else { (ea, next) }
+    s.ea(ea, eight)
+}
+
+/// Halves of a pair, in the order of their addresses or of their registers: in storage it is an operand of sixteen bytes, so that the
+/// odd register comes first in little-endian order.
+fn halves<S: Sem, T>(s: &S, (first, second): (T, T)) -> (T, T) {
+    if s.little_endian() { (second, first) } else { (first, second) }
 }
 
 fn load_pair<S: Sem>(s: &mut S, t: usize, ea: S::Long) -> R {
-    let (even, odd) = pair_addresses(s, ea);
-    let (even, odd) = (s.load(even, Width::Double)?, s.load(odd, Width::Double)?);
+    // The lower address first: DAR tells of it where neither half may be read.
+    let next = second_half(s, ea);
+    let loaded = (s.load(ea, Width::Double)?, s.load(next, Width::Double)?);
+    let (even, odd) = halves(s, loaded);
     set_fpr(s, t & !1, even);
     set_fpr(s, t | 1, odd);
     Ok(())
@@ -145,10 +152,11 @@ fn load_pair<S: Sem>(s: &mut S, t: usize, ea: S::Long) -> R {
 
 fn store_pair<S: Sem>(s: &mut S, n: usize, ea: S::Long) -> R {
     s.probe(ea, 16, true)?;
-    let (even_ea, odd_ea) = pair_addresses(s, ea);
-    let (even, odd) = (s.vsr_hi(n & !1), s.vsr_hi(n | 1));
-    s.store(even_ea, Width::Double, even)?;
-    s.store(odd_ea, Width::Double, odd)
+    let next = second_half(s, ea);
+    let registers = (s.vsr_hi(n & !1), s.vsr_hi(n | 1));
+    let (first, second) = halves(s, registers);
+    s.store(ea, Width::Double, first)?;
+    s.store(next, Width::Double, second)
 }
 
 /// `lfdp`

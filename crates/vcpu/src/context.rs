@@ -269,13 +269,13 @@ impl Vcpu {
             return self.refresh_context();
         }
         let pid = self.state.spr.pid;
-        let (zero, _) = self.tlb.base(0);
-        let (own, restarted) = self.tlb.base(pid);
+        let (zero, for_zero) = self.tlb.base(0);
+        let (own, for_own) = self.tlb.base(pid);
         // Ids that started over while asking for the second invalidate the first.
-        let zero = if restarted { self.tlb.base(0).0 } else { zero };
+        let zero = if for_own { self.tlb.base(0).0 } else { zero };
         self.set_bases([own, zero]);
         self.refresh_context();
-        if restarted {
+        if for_zero || for_own {
             self.forget_jumps();
         }
     }

@@ -21,7 +21,7 @@ pub mod translated;
 
 pub use observer::{Observer, Silent};
 
-use cpu::bits::{lpcr, msr};
+use cpu::bits::{lpcr, mmcr0, msr};
 use cpu::{CpuModel, Interrupt, State};
 use memory::mail::{Invalidation, Mailbox, Message, pending};
 use memory::radix::ProcessTable;
@@ -257,6 +257,7 @@ impl Vcpu {
         self.state =
             State { msr: msr::ME | msr::FP, lpcr: self.model.lpcr_reset, pir: self.index as u32, ..State::default() };
         self.state.spr.ppr = 0x000C_0000_0000_0000;
+        self.state.spr.mmcr[0] = mmcr0::FC;
         self.state.spr.ctrl = 1;
         self.state.spr.uamor = 0;
         self.process_table = ProcessTable::default();

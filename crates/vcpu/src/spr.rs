@@ -4,14 +4,26 @@
 //! is a program interrupt: illegal, or privileged for the numbers that name privileged registers.
 
 use crate::{R, Vcpu};
-use cpu::bits::{fscr, msr, srr1};
+use cpu::bits::{fscr, mmcr0, msr, srr1};
 use cpu::spr::*;
 use isa::IsaLevel;
 
-/// MMCR0\[PMCC\]: what problem state may do with the performance monitor.
-const MMCR0_PMCC_SHIFT: u32 = 18;
+/// Bits of MMCR0 that problem state has by [`UMMCR0`].
+const UMMCR0_MASK: u64 = mmcr0::FC | mmcr0::PMAE | mmcr0::PMAO;
+/// Bits of MMCR2 that problem state has by [`UMMCR2`]: FCnP0 and FCnP1 of six counters, nine bits each (10.4.6).
+const UMMCR2_MASK: u64 = {
+    let mut mask = 0;
+    let mut n = 0;
+    while n < 6 {
+        mask |= (1 << 62 | 1 << 60) >> (9 * n);
+        n += 1;
+    }
+    mask
+};
 /// Bits of FSCR that a partition may set, by level.
 const FSCR_V2_07: u64 = fscr::TAR | fscr::EBB | fscr::DSCR;
+/// Numbers kept free for registers to come: in either state nothing happens (Power ISA 3.1B, Book III, 5.4.4).
+const RESERVED_NO_OPS: std::ops::RangeInclusive<u32> = 808..=811;
 /// PSSCR bits that privileged non-hypervisor state may write.
 const PSSCR_PRIV_MASK: u64 = 0x03FF;
 /// BESCR bits in the high word that BESCRS/BESCRR reach through their upper forms.
@@ -25,6 +37,9 @@ impl Vcpu {
     }
 
     fn undefined_spr<T: Default>(&mut self, n: u32, write: bool) -> R<T> {
+        if RESERVED_NO_OPS.contains(&n) {
+            return Ok(T::default());
+        }
         if self.problem() {
             return self.raise_program(if is_privileged(n) { srr1::PROGRAM_PRIVILEGED } else { srr1::PROGRAM_ILLEGAL });
         }
@@ -47,7 +62,7 @@ impl Vcpu {
     /// all, the others read and write.
     fn need_pmu(&mut self, write: bool) -> R {
         if self.problem() {
-            match self.state.spr.mmcr[0] >> MMCR0_PMCC_SHIFT & 3 {
+            match self.state.spr.mmcr[0] >> mmcr0::PMCC_SHIFT & 3 {
                 1 => return self.raise_facility(fscr::ic::PM),
                 0 if write => return self.raise_program(srr1::PROGRAM_ILLEGAL),
                 _ => {}
@@ -95,12 +110,9 @@ impl Vcpu {
             SRR1 => r.srr1,
             CFAR => self.cfar(),
             PIDR => u64::from(r.pid),
-            TFHAR => r.tfhar,
-            TFIAR => r.tfiar,
-            TEXASR => r.texasr,
-            TEXASRU => r.texasr >> UPPER_SHIFT,
+            TFHAR..=TEXASRU => return self.raise_facility(fscr::ic::TM),
             UCTRL | CTRL => u64::from(r.ctrl),
-            TIDR if v30 => u64::from(r.tidr),
+            TIDR if v30 && !v31 => u64::from(r.tidr),
             FSCR => r.fscr,
             PSPB => u64::from(r.pspb),
             DPDES => self.dpdes(),
@@ -138,12 +150,21 @@ impl Vcpu {
             736..=738 | 752..=754 | 768..=782 | 784..=798 => {
                 self.need_pmu(false)?;
                 match self.pmu_register(n) {
-                    Some(v) => v,
+                    Some(v) => v & self.pmu_mask(n),
                     None => return self.undefined_spr(n, false).map(|()| kept),
                 }
             }
             _ => return self.undefined_spr(n, false).map(|()| kept),
         })
+    }
+
+    /// Bits of a performance monitor register that the present state has by this number.
+    fn pmu_mask(&self, n: u32) -> u64 {
+        match n {
+            UMMCR0 if self.problem() => UMMCR0_MASK,
+            UMMCR2 if self.problem() => UMMCR2_MASK,
+            _ => u64::MAX,
+        }
     }
 
     /// The value of a performance monitor register, problem-state and privileged numbers alike.
@@ -187,14 +208,10 @@ impl Vcpu {
                 self.state.spr.dscr = value;
             }
             DSCR => self.state.spr.dscr = value,
-            UAMR => {
-                // Problem state reaches the bits that UAMOR lets it.
-                let mask = self.state.spr.uamor;
+            UAMR | AMR => {
+                // Problem state reaches the bits that UAMOR lets it; by either number privileged state reaches all.
+                let mask = if self.problem() { self.state.spr.uamor } else { u64::MAX };
                 self.state.spr.amr = self.state.spr.amr & !mask | value & mask;
-                self.keys_changed();
-            }
-            AMR => {
-                self.state.spr.amr = value;
                 self.keys_changed();
             }
             IAMR => {
@@ -209,12 +226,9 @@ impl Vcpu {
             SRR1 => self.state.spr.srr1 = value,
             CFAR => self.state.cfar = value,
             PIDR => self.set_pid(word),
-            TFHAR => self.state.spr.tfhar = value,
-            TFIAR => self.state.spr.tfiar = value,
-            TEXASR => self.state.spr.texasr = value,
-            TEXASRU => self.state.spr.texasr = self.state.spr.texasr & 0xFFFF_FFFF | value << UPPER_SHIFT,
+            TFHAR..=TEXASRU => return self.raise_facility(fscr::ic::TM),
             CTRL => self.state.spr.ctrl = word & 1 | self.state.spr.ctrl & !1,
-            TIDR if v30 => self.state.spr.tidr = word & 0xFFFF,
+            TIDR if v30 && !v31 => self.state.spr.tidr = word & 0xFFFF,
             FSCR => {
                 let mut mask = FSCR_V2_07 | 0xFF << fscr::IC_SHIFT;
                 if v30 {
@@ -258,17 +272,18 @@ impl Vcpu {
             TRIG0..=TRIG2 => {}
             736..=738 | 752..=754 | 768..=782 | 784..=798 => {
                 self.need_pmu(true)?;
+                let mask = self.pmu_mask(n);
                 let r = &mut self.state.spr;
                 match n {
                     SIER2 if v31 => r.sier[1] = value,
                     SIER3 if v31 => r.sier[2] = value,
                     MMCR3 if v31 => r.mmcr[3] = value,
                     SIER => r.sier[0] = value,
-                    UMMCR2 | MMCR2 => r.mmcr[2] = value,
+                    UMMCR2 | MMCR2 => r.mmcr[2] = r.mmcr[2] & !mask | value & mask,
                     UMMCRA | MMCRA => r.mmcra = value,
                     UPMC1..=UPMC6 => r.pmc[(n - UPMC1) as usize] = word,
                     PMC1..=PMC6 => r.pmc[(n - PMC1) as usize] = word,
-                    UMMCR0 | MMCR0 => r.mmcr[0] = value & 0xFFFF_FFFF,
+                    UMMCR0 | MMCR0 => r.mmcr[0] = (r.mmcr[0] & !mask | value & mask) & 0xFFFF_FFFF,
                     MMCR1 => r.mmcr[1] = value,
                     SIAR => r.siar = value,
                     SDAR => r.sdar = value,

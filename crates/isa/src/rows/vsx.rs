@@ -28,7 +28,7 @@ macro_rules! rows_vsx {
     lxvh8x      vsx done "31:6 T RA RB 812:10 TX" "lxvh8x XT,RA0,RB" v3_0 vsx user no;
     lxvb16x     vsx done "31:6 T RA RB 876:10 TX" "lxvb16x XT,RA0,RB" v3_0 vsx user no;
     lxvwsx      vsx done "31:6 T RA RB 364:10 TX" "lxvwsx XT,RA0,RB" v3_0 vsx_or_vec user no;
-    lxvx        vsx done "31:6 T RA RB 268:10 TX" "lxvx XT,RA0,RB" v3_0 vsx_or_vec user no;
+    lxvx        vsx done "31:6 T RA RB 4:4 / 12:5 TX" "lxvx XT,RA0,RB" v3_0 vsx_or_vec user no;
     lxvl        vsx done "31:6 T RA RB 269:10 TX" "lxvl XT,RA0,RB" v3_0 vsx_or_vec user no;
     lxvll       vsx done "31:6 T RA RB 301:10 TX" "lxvll XT,RA0,RB" v3_0 vsx_or_vec user no;
     lxvrbx      vsx done "31:6 T RA RB 13:10 TX" "lxvrbx XT,RA0,RB" v3_1 vsx user no;

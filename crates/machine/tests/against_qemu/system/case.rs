@@ -36,6 +36,10 @@ pub mod ea {
     pub const KERNEL: u64 = 0xC000_0000_0000_0000;
 }
 
+/// Registers that hold what `tlbie` takes for all of a process, and where the tables are.
+pub const ALL_OF_IT: usize = 11;
+pub const TABLES: usize = 12;
+
 /// Process whose entry of the process table a case may change.
 pub const OTHER_PID: u64 = 2;
 
@@ -161,6 +165,9 @@ impl Case {
     pub fn plain(level: IsaLevel) -> Case {
         let mut sprs = [0; SPRS.len()];
         sprs[4] = PID;
+        let mut gpr = [0; 32];
+        gpr[ALL_OF_IT] = 1 << 10;
+        gpr[TABLES] = ea::KERNEL | LOWER;
         Case {
             level,
             msr: msr::SF | msr::ME | msr::RI,
@@ -170,7 +177,7 @@ impl Case {
             lr: 0,
             ctr: 0,
             sprs,
-            gpr: [0; 32],
+            gpr,
             patches: PATCHES.map(|(_, good)| good),
             items: Vec::new(),
         }
@@ -281,7 +288,7 @@ impl Case {
         }
         (0..SPRS.len()).for_each(|n| with(&|c| c.sprs[n] = plain.sprs[n]));
         (0..PATCHES.len()).for_each(|n| with(&|c| c.patches[n] = plain.patches[n]));
-        (0..32).for_each(|n| with(&|c| c.gpr[n] = 0));
+        (0..32).for_each(|n| with(&|c| c.gpr[n] = plain.gpr[n]));
         with(&|c| (c.cr, c.xer, c.lr, c.ctr) = (0, 0, 0, 0));
         all
     }
@@ -309,7 +316,7 @@ impl Case {
         value("LR", self.lr, 0);
         value("CTR", self.ctr, 0);
         SPRS.iter().enumerate().for_each(|(n, (_, name))| value(name, self.sprs[n], plain.sprs[n]));
-        (0..32).for_each(|n| value(&format!("r{n}"), self.gpr[n], 0));
+        (0..32).for_each(|n| value(&format!("r{n}"), self.gpr[n], plain.gpr[n]));
         for (n, patch) in self.patches.iter().enumerate() {
             if *patch != plain.patches[n] {
                 let _ = write!(text, " [{}]={patch:#x}", patch_name(n));

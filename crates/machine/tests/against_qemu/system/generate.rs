@@ -1,20 +1,18 @@
 //! Makes cases.
 
-use super::case::{Case, Item, OTHER_PID, PATCHES, ea, msr};
+use super::case::{ALL_OF_IT, Case, Item, OTHER_PID, PATCHES, TABLES, ea, msr};
 use super::harness::{LOWER, PID, SANDBOX, SLOT, TREE, directory, leaf, root};
 use super::known;
 use crate::rng::{Rng, integer};
 use isa::{Chapter, Field, Insn, IsaLevel, Op, Privilege, encode, random_word, valid_form};
 
-/// Registers that hold effective addresses of process 1, addresses that are good without translation too, values of MSR, and what
-/// `tlbie` and stores to tables take. All others are of any value; loads and moves go to [`FREE`].
+/// Registers that hold effective addresses of process 1, addresses that are good without translation too, values of MSR, nothing.
+/// [`ALL_OF_IT`] and [`TABLES`] are for stores to tables and `tlbie`. All others are of any value; loads and moves go to [`FREE`].
 const ADDRESSES: std::ops::Range<u64> = 16..21;
 const REAL: std::ops::Range<u64> = 21..24;
 const STATES: std::ops::Range<u64> = 24..29;
-const PROCESS: u64 = 10;
-const ALL_OF_IT: u64 = 11;
-const TABLES: u64 = 12;
 const ENTRIES: [u64; 2] = [13, 14];
+const ZERO: usize = 15;
 const FREE: u64 = 9;
 
 /// Words of a case's items, at most: the slot has two more.
@@ -246,8 +244,7 @@ impl Rows {
         if problem {
             case.msr |= msr::PR | msr::EE | msr::IR | msr::DR;
         }
-        case.gpr[3] = integer(r, 64);
-        case.gpr[4] = 0x5555;
+        (case.gpr[3], case.gpr[4]) = (if r.one_in(2) { integer(r, 64) } else { r.next() }, r.next() | 1);
         // PID, AMR and the like do not forbid the code.
         let read = format!("mfspr r4,{spr}");
         case.items = vec![text(&if write { format!("mtspr {spr},r3\n{read}") } else { read })];
@@ -283,8 +280,7 @@ impl Rows {
                 }
             }
             if row.has(Field::RB) {
-                // Holds 0.
-                raw = row.set(raw, Field::RB, 15).unwrap_or(raw);
+                raw = row.set(raw, Field::RB, ZERO as i64).unwrap_or(raw);
             }
             if row.has(Field::RT) {
                 // A load of several has all behind it, too.
@@ -320,12 +316,28 @@ impl Rows {
             10..=12 => {
                 let value = some_msr(r);
                 let vectored = self.level >= IsaLevel::V3_0 && r.one_in(4);
-                if !state.problem() {
-                    state.set(value);
+                if state.problem() {
+                    // It does not go through, and what is behind it must not have another order of bytes.
+                    return one(word(if vectored { Op::rfscv } else { Op::rfid }, &[]));
                 }
+                state.set(value);
                 Item::Return { msr: value, vectored }
             }
-            13..=17 => {
+            13 => {
+                let fits = |(spr, _): &&(u32, _)| state.msr & msr::IR == 0 || !known::of_fetches(*spr);
+                let all: Vec<_> = known::WRITTEN.iter().filter(fits).collect();
+                let (spr, values) = *r.pick(&all);
+                let value = r.pick(values);
+                let part = |n: u32| value >> (48 - 16 * n) & 0xFFFF;
+                text(&format!(
+                    "lis r3,{}\nori r3,r3,{}\nrldicr r3,r3,32,31\noris r3,r3,{}\nori r3,r3,{}\nmtspr {spr},r3\nisync",
+                    part(0) as u16 as i16,
+                    part(1),
+                    part(2),
+                    part(3)
+                ))
+            }
+            14..=17 => {
                 let (spr, write) = known::some_spr(&self.sprs, r);
                 let register = r.below(FREE);
                 let text = if write { format!("mtspr {spr},r{register}") } else { format!("mfspr r{register},{spr}") };
@@ -356,25 +368,27 @@ impl Rows {
             }),
             26 => one(loop {
                 let any = r.next() as u32;
-                let any = if r.one_in(2) { any & 0x03FF_FFFF | 31 << 26 } else { any };
+                let any = any & 0x03FF_FFFF | r.pick(&[31, 31, 31, 0, 5, 9, 22]) << 26;
                 if known::fit_illegal(any) && isa::decode(u64::from(any), self.level).is_none() {
                     break any;
                 }
             }),
             // The decrementer's interrupt comes when it may.
-            27 => text("mtmsrd r2,1\nlis r3,-1\nmtspr 22,r3\nori r3,r3,0x8002\nmtmsrd r3,1"),
+            27 => text("li r3,2\nmtmsrd r3,1\nlis r3,-1\nmtspr 22,r3\nori r3,r3,0x8002\nmtmsrd r3,1"),
             // A table is changed, the TLB told, and the page used.
             28..=30 => {
                 let page = r.below(8);
                 let from = r.pick(&ENTRIES);
                 let told = match r.below(3) {
-                    0 => format!("tlbie r{ALL_OF_IT},r{PROCESS},2,1,1\nsync 0,0\ntlbsync\nsync 2,0"),
-                    1 => format!("tlbie r{ALL_OF_IT},r{PROCESS},0,1,1\nsync 0,0\ntlbsync\nsync 2,0"),
-                    _ => format!("tlbiel r{ALL_OF_IT},r{PROCESS},0,1,1\nsync 2,0\nisync"),
+                    0 => format!("tlbie r{ALL_OF_IT},r3,2,1,1\nsync 0,0\ntlbsync\nsync 2,0"),
+                    1 => format!("tlbie r{ALL_OF_IT},r3,0,1,1\nsync 0,0\ntlbsync\nsync 2,0"),
+                    _ => format!("tlbiel r{ALL_OF_IT},r3,0,1,1\nsync 2,0\nisync"),
                 };
                 let access = self.any_access(*state, r);
-                let Item::Words(mut words) = text(&format!("std r{from},{}(r{TABLES})\n{told}", 0x2000 + 8 * page))
-                else {
+                let Item::Words(mut words) = text(&format!(
+                    "std r{from},{}(r{TABLES})\nmfspr r3,48\nrldicr r3,r3,32,31\n{told}",
+                    0x2000 + 8 * page
+                )) else {
                     unreachable!("text is words")
                 };
                 words.push(access);
@@ -395,12 +409,11 @@ fn registers(level: IsaLevel, r: &mut Rng) -> Case {
     case.mode = r.pick(&[0, 3]);
     (case.cr, case.xer) = (r.next() as u32, r.next() & 0xE000_0000);
     (case.lr, case.ctr) = (integer(r, 64), integer(r, 64));
+    let plain = case.gpr;
     case.gpr = std::array::from_fn(|_| integer(r, 64));
-    case.gpr[2] = 2;
-    case.gpr[15] = 0;
-    case.gpr[PROCESS as usize] = PID << 32;
-    case.gpr[ALL_OF_IT as usize] = 1 << 10;
-    case.gpr[TABLES as usize] = ea::KERNEL | LOWER;
+    for n in [ALL_OF_IT, TABLES, ZERO] {
+        case.gpr[n] = plain[n];
+    }
     for n in ADDRESSES {
         case.gpr[n as usize] = address(r);
     }
