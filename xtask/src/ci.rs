@@ -93,6 +93,9 @@ fn sources(tally: &mut Tally) {
         run::run(cargo().args(["test", "--package", "devices", "--test", "against_qemu", "--quiet", "--", "--ignored"]))
     });
     tally.step("instructions against QEMU", || diff::run(&diff::Options::of_commit()));
+    tally.step("privileged programs against QEMU", || {
+        diff::run(&diff::Options { system: true, ..diff::Options::of_commit() })
+    });
     tally.step("concurrency", || {
         run::run(cargo().args(["test", "--release", "--quiet", "--manifest-path", "concurrency/Cargo.toml"]))
     });

@@ -139,6 +139,15 @@ fn round_trips() {
     println!("{words} words of {} rows went round", Op::ALL.len());
 }
 
+/// Found by comparison with QEMU: a bit of lxvx that is reserved made it another instruction, which is none.
+#[test]
+fn reserved_bits_are_ignored() {
+    for word in [0x7F15_6A18, 0x7F15_6A58] {
+        let insn = decode(word, IsaLevel::V3_0).unwrap();
+        assert_eq!((insn.op, &*disassemble(insn, 0)), (Op::lxvx, "lxvx vs24,r21,r13"));
+    }
+}
+
 #[test]
 fn decode_never_panics() {
     let mut next = rng(0x5eed_0002);

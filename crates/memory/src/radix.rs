@@ -260,6 +260,17 @@ mod tests {
         assert!(translate(&m, ProcessTable { base: 1 << 50, size_bytes: 4096 }, 0, Access::Load, USER).is_err());
         m.write(0x2_0000, &(VALID | 0x3_0000 | 31).to_be_bytes()).unwrap();
         assert_eq!(translate(&m, TABLE, 0, Access::Load, USER), Err(Fault::Data(dsisr::BAD_CONFIG)));
+        // A table's address is that of its size: what is below is ignored. Found by comparison with QEMU.
+        for (at, entry) in [
+            (0x1_0010, 0x4000_0000_0000_0000 | 0xA0 | 0x2_8000 | 13),
+            (0x2_0000, VALID | 0x3_0F00 | 9),
+            (0x4_0000, VALID | 0x5_0100 | 9),
+        ] {
+            let m = memory(VALID | LEAF | 0x7000 | EAA_READ);
+            m.write(at, &u64::to_be_bytes(entry)).unwrap();
+            let leaf = translate(&m, TABLE, 0x1234, Access::Load, USER).unwrap();
+            assert_eq!(leaf.real, 0x7234, "{at:#x} {entry:#x}");
+        }
         // Levels of sizes that processors have not, found by comparison with QEMU.
         for (at, entry) in [
             (0x1_0010, 0x4000_0000_0000_0000 | 0xA0 | 0x2_0000 | 12),

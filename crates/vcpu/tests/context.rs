@@ -124,6 +124,18 @@ fn ids_that_start_over_take_the_jumps_with_them() {
     let mut v = vcpu();
     (0..600).for_each(|pid| v.set_pid(pid));
     assert!(v.code_events.contains(&CodeEvent::ForgetAll));
+    // At the turn of process 0 too.
+    let mut restarts = 0;
+    for _ in 0..2000 {
+        let before = v.tlb.base_if_known(0);
+        v.code_events.clear();
+        v.invalidate(Invalidation::Process { pid: 0 });
+        if v.tlb.base_if_known(0) < before {
+            restarts += 1;
+            assert!(v.code_events.contains(&CodeEvent::ForgetAll));
+        }
+    }
+    assert!(restarts > 1);
 }
 
 /// A vCPU with a hash table in which the first page of some segments leads to a real page of its own.

@@ -202,6 +202,31 @@ fn a_fault_across_a_page_writes_nothing() {
 }
 
 #[test]
+fn dar_of_a_pair_is_its_lower_address() {
+    for order in [0, msr::LE] {
+        let b = Bench::new(&POWER9, 1);
+        let mut e = b.engine(0);
+        b.radix(&mut e);
+        b.memory.write(TABLES + 0x4_2000 + 0x41 * 8, &[0; 8]).unwrap();
+        let at = if order == 0 { CODE ^ 0x1000 } else { CODE };
+        for (n, text) in ["lfdp f2,0(r4)", "sc 1"].into_iter().enumerate() {
+            let word = isa::assemble(text).unwrap() as u32;
+            let bytes = if order == 0 { word.to_be_bytes() } else { word.to_le_bytes() };
+            b.memory.write(at + 4 * n as u64, &bytes).unwrap();
+        }
+        b.program(0x300, "sc 1");
+        let v = e.vcpu();
+        v.set_lpcr(v.state.lpcr | lpcr::ILE);
+        v.state.gpr[4] = 0x4_1010;
+        v.state.nia = k(at);
+        v.set_msr(ON & !msr::LE | order | msr::IR | msr::DR | msr::FP);
+        b.run(&mut e, 100);
+        assert_eq!(b.taken(), [(Vector::DataStorage, k(at), 0x300)]);
+        assert_eq!(e.vcpu().state.spr.dar, 0x4_1010, "{order:#x}");
+    }
+}
+
+#[test]
 fn code_that_changes_itself_is_seen() {
     let b = Bench::new(&POWER9, 1);
     let mut e = b.engine(0);
