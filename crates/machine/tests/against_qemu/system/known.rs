@@ -270,6 +270,10 @@ pub fn some_spr(agreed: &[(u32, bool)], r: &mut Rng) -> (u32, bool) {
     }
 }
 
+/// Why atomic updates are not run: three things that each of them may show.
+const AN_UPDATE: &str = "QEMU leaves DAR and DSISR[61] where a function code is invalid, takes an update for a load (DSISR[38]), and has \
+                         no alignment interrupt for pairs across 32 bytes (7.5.3, Book II 4.5)";
+
 /// Rows that QEMU has not, or otherwise, and why.
 pub const MISSING: &[(Op, &str)] = &[
     (Op::clrbhrb, "QEMU has no branch history (Book II 6.3)"),
@@ -282,10 +286,10 @@ pub const MISSING: &[(Op, &str)] = &[
     (Op::stwcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
     (Op::stdcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
     (Op::stqcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
-    (Op::lwat, "which of an atomic update's accesses DSISR tells of"),
-    (Op::ldat, "which of an atomic update's accesses DSISR tells of"),
-    (Op::stwat, "which of an atomic update's accesses DSISR tells of"),
-    (Op::stdat, "which of an atomic update's accesses DSISR tells of"),
+    (Op::lwat, AN_UPDATE),
+    (Op::ldat, AN_UPDATE),
+    (Op::stwat, AN_UPDATE),
+    (Op::stdat, AN_UPDATE),
 ];
 
 /// Rows that are not run here.
