@@ -95,6 +95,7 @@ sprs! {
     TAR = 815, "Target address register.";
     ASDR = 816, "Access segment descriptor (hypervisor).";
     PSSCR = 855, "Processor stop status and control (hypervisor).";
+    IC = 848, "Instruction counter.";
     VTB = 849, "Virtual time base.";
     TRIG0 = 880, "Trigger 0.";
     TRIG1 = 881, "Trigger 1.";

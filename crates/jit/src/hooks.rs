@@ -25,14 +25,19 @@ pub const fn access(size: u32, store: bool, offset: u16, ahead: u32, anchor: boo
 /// The bit of an access that says that its page is to be at hand: below the offset of an instruction.
 pub const ANCHOR: u32 = 1 << 8;
 
+/// Settles which instruction it is that this [`access`] belongs to.
+fn go_to(v: &mut Vcpu, access: u32) {
+    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFC);
+    v.ahead = i64::from(access >> 20);
+}
+
 /// The memory access beside the TLB that [`vcpu::translated::Translated`] describes, of the data in `bounce` if it is a
 /// store. Settles where it is to be made: in RAM, or in a place that holds the data (or takes what was stored already).
 /// False: an interrupt.
 pub extern "C" fn slow(v: &mut Vcpu) -> bool {
     let (ea, access) = (v.translated.ea, v.translated.access);
     let (size, store) = (access & 0x7F, access >> 7 & 1 != 0);
-    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFC);
-    v.ahead = i64::from(access >> 20);
+    go_to(v, access);
     let Ok(host) = v.slow_access(ea, size, store) else { return false };
     v.ahead = 0;
     v.translated.addend = (host as u64).wrapping_sub(ea);
@@ -43,9 +48,8 @@ pub extern "C" fn slow(v: &mut Vcpu) -> bool {
 /// what stands in place of an access's address, and the first bounced doubleword. False: an interrupt.
 #[allow(unsafe_code)]
 pub extern "C" fn arithmetic(v: &mut Vcpu) -> bool {
-    let (tag, operand, access) = (v.translated.ea, v.translated.bounce[0], v.translated.access);
-    v.cia = v.translated.page + u64::from(access >> 8 & 0xFFC);
-    v.ahead = i64::from(access >> 20);
+    let (tag, operand) = (v.translated.ea, v.translated.bounce[0]);
+    go_to(v, v.translated.access);
     // SAFETY: `Emit::uncommon` stored the address of a helper there, just before.
     let helper = unsafe { core::mem::transmute::<usize, Fallible>(v.translated.addend as usize) };
     if !helper(v, tag, operand, 0) {

@@ -70,7 +70,7 @@ pub fn call<S: Sem>(s: &mut S, helper: Fallible, regs: Regs, immediate: u64) -> 
     s.try_call_vsr(helper, regs.pack(), immediate, zero)
 }
 
-/// The operation of a scalar arithmetic instruction, on its operands x, y and z.
+/// The operation of an arithmetic instruction on its operands x, y and z, or on each element of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// x + y

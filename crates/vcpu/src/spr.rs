@@ -123,6 +123,8 @@ impl Vcpu {
             SPRG0 | SPRG1 | SPRG2 => r.sprg[(n - SPRG0) as usize],
             PVR => u64::from(self.model.pvr),
             VTB => self.time_base(),
+            // Written by the hypervisor alone, who does not let it count.
+            IC => 0,
             PURR | SPURR => self.purr(),
             TIR => self.tir(),
             HASHKEYR if v31 => r.hashkeyr,

@@ -1,4 +1,4 @@
-//! Scalar floating-point arithmetic and comparisons on the host's registers.
+//! Floating-point arithmetic, scalar and vector, and scalar comparisons on the host's registers.
 //!
 //! In line is what raises nothing but XX, while FPSCR\[XX\] is 1 already, no exception is enabled, and results are rounded to
 //! nearest: the host rounds alike, and of FPSCR only FR, FI and FPRF change. Those are the last instruction's alone. It is kept
@@ -366,11 +366,44 @@ impl Emit<'_, '_> {
         other
     }
 
-    pub(super) fn float_arithmetic(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
-        if !self.env.fma {
-            let zero = Long::K(0);
-            return self.try_call_vsr(f, tag, zero, zero).map(|_| ());
+    /// Scalar arithmetic, or vector arithmetic with `vector`. Without a host that multiplies and adds with one rounding, the helper's.
+    pub(super) fn float(&mut self, vector: bool, what: Arithmetic, f: Fallible, tag: u64) -> R {
+        match (self.env.fma, vector) {
+            (false, _) => {
+                let zero = Long::K(0);
+                self.try_call_vsr(f, tag, zero, zero).map(|_| ())
+            }
+            (true, false) => self.float_scalar(what, f, tag),
+            (true, true) => self.float_vector(what, f, tag),
         }
+    }
+
+    /// The host's operation on numbers, or vectors of them; what [`Emit::negated`] does is left.
+    fn before_negation(&mut self, operation: Operation, [a, b, c]: [Value; 3]) -> Value {
+        let ins = self.b.ins();
+        match operation {
+            Operation::Add => ins.fadd(a, b),
+            Operation::Sub => ins.fsub(a, b),
+            Operation::Mul => ins.fmul(a, b),
+            Operation::Div => ins.fdiv(a, b),
+            Operation::Sqrt => ins.sqrt(a),
+            Operation::Madd | Operation::Nmadd => ins.fma(a, b, c),
+            Operation::Msub | Operation::Nmsub => {
+                let c = ins.fneg(c);
+                self.b.ins().fma(a, b, c)
+            }
+            _ => unreachable!("{operation:?} changes the format"),
+        }
+    }
+
+    fn negated(&mut self, operation: Operation, result: Value) -> Value {
+        match operation {
+            Operation::Nmadd | Operation::Nmsub => self.b.ins().fneg(result),
+            _ => result,
+        }
+    }
+
+    fn float_scalar(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
         let (x, y, z) = (self.double(what.x), self.double(what.y), self.double(what.z));
         let (mut a, mut b, mut c) = (x, y, z);
         let mut rest = None;
@@ -394,24 +427,14 @@ impl Emit<'_, '_> {
                 or(self, other);
             }
         }
-        let ins = self.b.ins();
         let result = match what.operation {
-            Operation::Add => ins.fadd(a, b),
-            Operation::Sub => ins.fsub(a, b),
-            Operation::Mul => ins.fmul(a, b),
-            Operation::Div => ins.fdiv(a, b),
-            Operation::Sqrt => ins.sqrt(a),
-            Operation::Round => ins.fdemote(F32, a),
+            Operation::Round => self.b.ins().fdemote(F32, a),
             Operation::OfInteger => {
                 let v = self.high(what.x);
                 self.b.ins().fcvt_from_sint(if what.single { F32 } else { F64 }, v)
             }
             Operation::ToDoubleword | Operation::ToWord | Operation::ToWords => a,
-            Operation::Madd | Operation::Nmadd => ins.fma(a, b, c),
-            Operation::Msub | Operation::Nmsub => {
-                let c = ins.fneg(c);
-                self.b.ins().fma(a, b, c)
-            }
+            operation => self.before_negation(operation, [a, b, c]),
         };
         let out = match what.operation {
             Operation::OfInteger => None,
@@ -426,10 +449,7 @@ impl Emit<'_, '_> {
             Operation::Div | Operation::Sqrt => None,
             operation => Some(Exact { operation, operands: [a, b, c], result, rest }),
         };
-        let mut result = match what.operation {
-            Operation::Nmadd | Operation::Nmsub => self.b.ins().fneg(result),
-            _ => result,
-        };
+        let mut result = self.negated(what.operation, result);
         if what.single {
             result = self.b.ins().fpromote(F64, result);
         }
@@ -486,11 +506,7 @@ impl Emit<'_, '_> {
     }
 
     /// Vector arithmetic: of FPSCR it changes exception bits alone, so that nothing has to be kept.
-    pub(super) fn float_vector(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
-        if !self.env.fma {
-            let zero = Long::K(0);
-            return self.try_call_vsr(f, tag, zero, zero).map(|_| ());
-        }
+    fn float_vector(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
         let (floats, integers, (below_sign, place)) =
             if what.single { (F32X4, I32X4, SINGLE) } else { (F64X2, I64X2, DOUBLE) };
         let other = self.other_fpscr();
@@ -498,20 +514,7 @@ impl Emit<'_, '_> {
             let v = self.vsr(n);
             self.b.ins().bitcast(floats, LITTLE, v)
         });
-        let ins = self.b.ins();
-        let result = match what.operation {
-            Operation::Add => ins.fadd(a, b),
-            Operation::Sub => ins.fsub(a, b),
-            Operation::Mul => ins.fmul(a, b),
-            Operation::Div => ins.fdiv(a, b),
-            Operation::Sqrt => ins.sqrt(a),
-            Operation::Madd | Operation::Nmadd => ins.fma(a, b, c),
-            Operation::Msub | Operation::Nmsub => {
-                let c = ins.fneg(c);
-                self.b.ins().fma(a, b, c)
-            }
-            _ => unreachable!("{what:?} is no vector arithmetic"),
-        };
+        let result = self.before_negation(what.operation, [a, b, c]);
         // As signed numbers: those below the least are negative.
         let bits = self.b.ins().bitcast(integers, LITTLE, result);
         let count = ((below_sign >> place) - LEAST_EXPONENT) << place;
@@ -536,10 +539,7 @@ impl Emit<'_, '_> {
         let out = self.b.ins().bor(beyond, tiny);
         let out = self.b.ins().vany_true(out);
         let uncommon = self.b.ins().bor(other, out);
-        let result = match what.operation {
-            Operation::Nmadd | Operation::Nmsub => self.b.ins().fneg(result),
-            _ => result,
-        };
+        let result = self.negated(what.operation, result);
         let result = self.b.ins().bitcast(I8X16, LITTLE, result);
         let at = vsr_offset(what.t);
         let helper = (f, Long::K(tag), 0);

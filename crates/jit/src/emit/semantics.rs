@@ -549,10 +549,10 @@ impl Sem for Emit<'_, '_> {
         self.narrowed(v)
     }
     fn arithmetic(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
-        self.float_arithmetic(what, f, tag)
+        self.float(false, what, f, tag)
     }
     fn vector_arithmetic(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
-        self.float_vector(what, f, tag)
+        self.float(true, what, f, tag)
     }
     fn compare_doubles(&mut self, x: usize, y: usize, f: Fallible, tag: u64, field: u64) -> R<Long> {
         self.float_compare(x, y, f, tag, field)

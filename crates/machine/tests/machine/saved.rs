@@ -4,6 +4,8 @@ use crate::guest::{CALL_RTAS, LOOP, config, image};
 use crate::sections;
 use machine::{AcceleratorKind, Config, End, Machine, MachineError};
 use platform::mock::{Input, some_bytes};
+use platform::papr::opcode::H_JOIN;
+use platform::papr::token::{START_CPU, STOP_SELF};
 use std::path::{Path, PathBuf};
 
 fn kernel() -> PathBuf {
@@ -41,6 +43,27 @@ fn a_run_goes_on_as_it_would_have() {
         std::fs::remove_file(path).unwrap();
         std::fs::remove_file(kernel).unwrap();
     }
+}
+
+#[test]
+fn an_order_for_a_time_comes_where_nothing_else_does() {
+    // The first starts the second and both join: one sleeps until somebody prods it, the other stops itself.
+    let rtas = |block: u64| format!("addis r3,0,0\nori r3,r3,0xf000\naddi r4,r31,{block}\nsc 1\n");
+    let first = format!("mr r31,r4\n{}b .+8\naddis r31,0,0x40\n", rtas(0x100));
+    let join = format!("addi r3,0,{H_JOIN}\nsc 1\n{}b .", rtas(0x140));
+    let code: Vec<u32> = (first.clone() + &join).lines().map(|line| isa::assemble(line).unwrap() as u32).collect();
+    let second = 0x40_0000 + 4 * (first.lines().count() as u32 - 1);
+    let mut block = vec![START_CPU, 3, 1, 1, second];
+    block.resize(16, 0);
+    block.extend([STOP_SELF, 0, 1, 0]);
+    let kernel = image(&code, &block);
+    let path = kernel.with_extension("snap");
+    let mut machine = Machine::new(machine(&kernel, AcceleratorKind::Interp)).unwrap();
+    machine.handle().save_and_quit_at(500_000, &path);
+    assert_eq!(machine.run().unwrap(), End::Quit("saved".into()));
+    assert_eq!(machine.clock().ns(), 500_000);
+    std::fs::remove_file(path).unwrap();
+    std::fs::remove_file(kernel).unwrap();
 }
 
 #[test]

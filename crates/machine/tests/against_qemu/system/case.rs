@@ -1,27 +1,9 @@
 //! A case: registers, tables and a few instructions, and how they become bytes.
 
 use super::harness::{CODE, LOWER, PID, PROCESSES, SANDBOX, SPRS, TREE, directory, leaf, root};
+pub use cpu::bits::msr;
 use isa::IsaLevel;
 use std::fmt::Write;
-
-/// MSR bits.
-pub mod msr {
-    pub const SF: u64 = 1 << 63;
-    pub const VEC: u64 = 1 << 25;
-    pub const VSX: u64 = 1 << 23;
-    pub const EE: u64 = 0x8000;
-    pub const PR: u64 = 0x4000;
-    pub const FP: u64 = 0x2000;
-    pub const ME: u64 = 0x1000;
-    pub const FE0: u64 = 0x800;
-    pub const SE: u64 = 0x400;
-    pub const BE: u64 = 0x200;
-    pub const FE1: u64 = 0x100;
-    pub const IR: u64 = 0x20;
-    pub const DR: u64 = 0x10;
-    pub const RI: u64 = 2;
-    pub const LE: u64 = 1;
-}
 
 /// Effective addresses of process 1: eight pages of 4 KiB, one of 2 MiB, pages of 64 KiB, a bad entry, 1 GiB, another tree's root,
 /// another bad entry.

@@ -194,7 +194,9 @@ impl Rows {
             level,
             storage: of(&storage),
             system: of(&|op| {
-                (op.row().chapter == Chapter::system || op.row().privilege != Privilege::User) && known::fit_system(op)
+                let row = op.row();
+                (matches!(row.chapter, Chapter::system | Chapter::tm) || row.privilege != Privilege::User)
+                    && known::fit_system(op)
             }),
             facility: of(&known::fit_facility),
             plain: of(&|op| {

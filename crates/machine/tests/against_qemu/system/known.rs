@@ -1,5 +1,5 @@
 //! What QEMU 7.2 does otherwise than the Power ISA, with the section that decides, and what is not run. Sections are those of the
-//! Power ISA 3.1B, Book III, unless told otherwise.
+//! Power ISA 3.1B, Book III, unless told otherwise: numbers, or titles.
 
 use super::Record;
 use super::case::{Case, OTHER_PID, msr};
@@ -61,7 +61,7 @@ pub fn normalise(case: &Case, want: &Record, got: &mut Record) -> Vec<&'static s
         {
             seen.push((w[FSCR_KEPT], g[FSCR_KEPT]));
             g[FSCR_KEPT] = w[FSCR_KEPT];
-            why.push("FSCR[IC] is the cause of the last interrupt; QEMU has the causes of all ORed (7.2.12)");
+            why.push("FSCR[IC] is the cause of the last interrupt; QEMU has the causes of all ORed (Facility Status and Control Register)");
         }
         causes = cause(w[FSCR_KEPT]);
         match w[0] & 0xFFF {
@@ -152,14 +152,18 @@ pub fn excuse(case: &Case, want: &Record, got: &Record) -> Option<&'static str> 
     let alone = alone.and_then(|word| isa::decode(u64::from(word), case.level));
     if let Some(insn) = alone {
         if w == g && in_parts(insn.op) {
-            return Some("bytes that may be accessed may have been, where an access ends in an interrupt (7.6)");
+            return Some(
+                "bytes that may be accessed may have been, where an access ends in an interrupt (Partially Executed Instructions)",
+            );
         }
         if w == g && insn.op.row().name.starts_with("slb") {
-            return Some("an SLB has no entries to read with radix trees; QEMU has those that were written (6.7.8)");
+            return Some(
+                "an SLB has no entries to read with radix trees; QEMU has those that were written (Segment Lookaside Buffer)",
+            );
         }
         if matches!(insn.op, Op::tlbie | Op::tlbiel) && w != g {
             return Some(
-                "QEMU refuses or takes tlbie and tlbiel with reserved or the hypervisor's fields otherwise (6.9.3.3)",
+                "QEMU refuses or takes tlbie and tlbiel with reserved or the hypervisor's fields otherwise (TLB Management Instructions)",
             );
         }
     }
@@ -193,41 +197,52 @@ const REGISTERS: &[(std::ops::RangeInclusive<u32>, &str)] = &[
     (1..=1, "XER: reserved bits (35:43 but for OV32 and CA32, 46:56) read as 0 here; QEMU keeps them (Book I 3.2.2)"),
     (3..=3, "DSCR by number 3 is the register of number 17; QEMU has two (5.4.4)"),
     (13..=13, "AMR by number 13 is the register of number 29; QEMU reads another (5.4.4)"),
-    (18..=18, "DSISR has 32 bits; QEMU keeps 64 (7.2.5)"),
-    (48..=48, "PIDR has 32 bits; QEMU keeps 64 (6.7.2)"),
-    (29..=29, "AMR: QEMU goes on with translations that it has (6.7.13.1)"),
+    (18..=18, "DSISR has 32 bits; QEMU keeps 64 (Data Storage Interrupt Status Register)"),
+    (48..=48, "PIDR has 32 bits; QEMU keeps 64 (Process Identification Register)"),
+    (29..=29, "AMR: QEMU goes on with translations that it has (Virtual Page Class Key Protection)"),
     (
         61..=61,
-        "IAMR: even bits are reserved and read as 0 here; QEMU keeps them, and translations that it has (6.7.13.2)",
+        "IAMR: even bits are reserved and read as 0 here; QEMU keeps them, and translations that it has (Virtual Page Class Key Protection)",
     ),
-    (128..=131, "registers of transactional memory, which POWER10 has not: no matter (Book III of 3.0B, 5.4.4)"),
-    (136..=136, "CTRL by number 136 is the register of number 152; QEMU has two (5.3.3)"),
-    (144..=144, "TIDR has 16 bits; QEMU keeps 64 (Book III of 3.0B, 5.3.6)"),
-    (153..=153, "FSCR: bits that a partition has not read as 0 here; QEMU keeps them (7.2.12)"),
+    (128..=131, "registers of transactional memory, which POWER10 has not (3.0B, 4.4.4)"),
+    (136..=136, "CTRL by number 136 is the register of number 152; QEMU has two (Control Register)"),
+    (144..=144, "TIDR has 16 bits; QEMU keeps 64 (3.0B, Thread Identification Register)"),
+    (
+        153..=153,
+        "FSCR: bits that a partition has not read as 0 here; QEMU keeps them (Facility Status and Control Register)",
+    ),
     (256..=256, "VRSAVE has 32 bits; QEMU keeps 64 (Book I 3.2.3)"),
-    (282..=282, "EAR is gone since 2.06; QEMU has it"),
+    (282..=282, "EAR is gone since 2.06; QEMU has it (5.4.4)"),
     (284..=285, "the time base is the hypervisor's to write, and 284, 285 nobody's to read; QEMU lets read (5.4.4)"),
-    (287..=287, "PVR: the version within the model"),
+    (287..=287, "PVR: another version of the same model (Processor Version Register)"),
     (736..=738, "performance monitor of 3.1, which QEMU 7.2 has not (5.4.4)"),
     (752..=754, "performance monitor of 3.1, which QEMU 7.2 has not (5.4.4)"),
     (
         768..=782,
-        "performance monitor: PMCs have 32 bits, and a number that problem state has is no second register (10.4)",
+        "performance monitor: PMCs have 32 bits, and a number that problem state has is no second register (Performance Monitor Facility Registers)",
     ),
     (
         784..=798,
-        "performance monitor: PMCs have 32 bits, and a number that problem state has is no second register (10.4)",
+        "performance monitor: PMCs have 32 bits, and a number that problem state has is no second register (Performance Monitor Facility Registers)",
     ),
-    (800..=803, "BESCR is one register by four numbers; QEMU has four (Book I 7.2.1)"),
-    (806..=806, "BESCR is one register by four numbers; QEMU has four (Book I 7.2.1)"),
-    (812..=812, "DEXCR, which QEMU 7.2 has not (Book III 9.1)"),
-    (823..=823, "PSSCR: bits of the hypervisor read as 0 here; QEMU keeps all (4.2.2)"),
-    (828..=828, "DEXCR, which QEMU 7.2 has not (Book III 9.1)"),
-    (848..=848, "IC, which counts nothing in QEMU"),
-    (880..=882, "TRIG0 to TRIG2 read as 0 here; QEMU keeps what was written (5.3.4)"),
+    (
+        800..=803,
+        "BESCR is one register by four numbers; QEMU has four (Book II, Branch Event Status and Control Register)",
+    ),
+    (
+        806..=806,
+        "BESCR is one register by four numbers; QEMU has four (Book II, Branch Event Status and Control Register)",
+    ),
+    (812..=812, "DEXCR, which QEMU 7.2 has not (Dynamic Execution Control Register)"),
+    (
+        823..=823,
+        "PSSCR: bits of the hypervisor read as 0 here; QEMU keeps all (Processor Stop Status and Control Register)",
+    ),
+    (828..=828, "DEXCR, which QEMU 7.2 has not (Dynamic Execution Control Register)"),
+    (880..=882, "TRIG0 to TRIG2 read as 0 here; QEMU keeps what was written (5.4.4)"),
     (896..=898, "PPR and PPR32: fields but PRI read as 0 here; QEMU keeps all in two registers (Book II 3.1)"),
-    (31..=31, "a number that is not there, which QEMU has"),
-    (888..=895, "numbers that are not there, which QEMU has"),
+    (31..=31, "a number that is not there, which QEMU has (5.4.4)"),
+    (888..=895, "numbers that are not there, which QEMU has (5.4.4)"),
 ];
 
 /// Why QEMU's value of a register is not the one to have.
@@ -239,7 +254,7 @@ pub fn register(spr: u32) -> Option<&'static str> {
 pub fn excuse_register(spr: u32, want: &Record, got: &Record) -> Option<&'static str> {
     if matches!(spr, 768 | 770 | 780..=782) && taken(got).first().is_some_and(|(vector, _)| *vector == 0xF60) {
         return Some(
-            "SIER, SIAR, SDAR and MMCR1 are not problem state's to read with MMCR0[PMCC]=0b01; QEMU lets read (10.4.4)",
+            "SIER, SIAR, SDAR and MMCR1 are not problem state's to read with MMCR0[PMCC]=0b01; QEMU lets read (Monitor Mode Control Register 0)",
         );
     }
     // Only of these does it have another privilege.
@@ -280,7 +295,7 @@ pub const MISSING: &[(Op, &str)] = &[
     (Op::mfbhrbe, "QEMU has no branch history (Book II 6.3)"),
     (Op::icbt, "QEMU takes icbt for another family's (Book II 4.3.1)"),
     (Op::dcbf, "L=3 to 6: QEMU 7.2 refuses what earlier processors take for L=0 (Book II 4.3.2)"),
-    (Op::msgsndp, "QEMU 7.2 ends: \"SDOOR exception not implemented\" (11.4)"),
+    (Op::msgsndp, "QEMU 7.2 ends: \"SDOOR exception not implemented\" (Processor Control Instructions)"),
     (Op::stbcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
     (Op::sthcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
     (Op::stwcx_, "without a reservation it may fault or not (Book II 4.6.2)"),
