@@ -12,11 +12,16 @@ use crate::paths;
 use crate::run;
 use crate::sources::Mirror;
 
+/// Names under which a mirror has a suite besides its own.
+const OTHER_NAMES: [&str; 3] = ["stable", "oldstable", "testing"];
+
 /// Private apt for one suite and one architecture.
 #[derive(Debug)]
 pub struct Apt {
     directory: PathBuf,
     suite: String,
+    /// `deb` and what stands before the suite in a line of sources.
+    source: String,
 }
 
 impl Apt {
@@ -27,7 +32,7 @@ impl Apt {
             paths::make_directory(&directory.join(part))?;
         }
         let signed_by = mirror.signed_by.as_ref().map_or(String::new(), |ring| format!(" signed-by={ring}"));
-        let source = format!("deb [arch={architecture}{signed_by}] {} {suite} main\n", mirror.uri);
+        let source = format!("deb [arch={architecture}{signed_by}] {}", mirror.uri);
         let here = directory.display();
         // A leading #clear also forgets the machine's hooks, some of which clean the machine's own cache.
         let configuration = format!(
@@ -44,19 +49,50 @@ impl Apt {
              Dir::State \"{here}\";\nDir::State::lists \"{here}/lists\";\nDir::State::status \"{here}/status\";\n\
              Dir::Cache \"{here}/cache\";\nDir::Log \"{here}/log\";\n"
         );
-        for (name, text) in [("sources.list", source.as_str()), ("apt.conf", &configuration), ("status", "")] {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        let apt = Self { directory, suite: suite.to_owned(), source };
+        for (name, text) in [("apt.conf", configuration.as_str()), ("status", "")] {
+            apt.write(name, text)?;
         }
-        Ok(Self { directory, suite: suite.to_owned() })
+        Ok(apt)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Fetches the suite's lists of packages. An index that cannot be fetched is an error, not a warning.
+    ///
+    /// A mirror in the middle of a change has a suite's old lists with its new release file, sometimes for hours, and what
+    /// belongs together under another of its names: that is as good if the release says that it is this suite.
     pub fn update(&self) -> Result<()> {
+        let first = match self.update_as(&self.suite) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        for name in OTHER_NAMES {
+            if self.update_as(name).is_ok() && self.codename().is_some_and(|codename| codename == self.suite) {
+                return Ok(());
+            }
+        }
+        Err(first.context(format!("suite {} cannot be reached", self.suite)))
+    }
+
+    /// Fetches lists by this name; those of any other are forgotten.
+    fn update_as(&self, name: &str) -> Result<()> {
+        self.write("sources.list", &format!("{} {name} main\n", self.source))?;
         let mut command = self.command("apt-get");
         command.args(["--quiet", "-o", "APT::Update::Error-Mode=any", "update"]);
-        run::capture(&mut command).with_context(|| format!("suite {} cannot be reached", self.suite))?;
-        Ok(())
+        run::capture(&mut command).map(drop)
+    }
+
+    /// The suite's own name, as the release file says whose lists are there.
+    fn codename(&self) -> Option<String> {
+        let files = fs::read_dir(self.directory.join("lists")).ok()?;
+        let releases =
+            files.flatten().map(|file| file.path()).filter(|path| path.to_string_lossy().ends_with("Release"));
+        let text = releases.filter_map(|path| fs::read_to_string(path).ok()).next()?;
+        codename(&text).map(str::to_owned)
     }
 
     /// The newest version of a package in the suite.
@@ -129,6 +165,11 @@ impl Apt {
     }
 }
 
+/// The name of the suite in a release file.
+fn codename(release: &str) -> Option<&str> {
+    release.lines().find_map(|line| line.strip_prefix("Codename: "))
+}
+
 /// The names in what `apt-cache depends` prints; `<name>` is a package that exists only as provided by others.
 fn dependencies(text: &str) -> Vec<String> {
     text.lines()
@@ -174,6 +215,14 @@ mod tests {
                     Inst tzdata (2026c-0 Debian:13.7/stable [all])\nConf zlib1g (1:1.3+1-1 Debian:13.7/stable [ppc64el])\n";
         let files: Vec<String> = installations(text).iter().map(Package::file_name).collect();
         assert_eq!(files, ["zlib1g_1%3a1.3+1-1_ppc64el.deb", "tzdata_2026c-0_all.deb"]);
+    }
+
+    #[test]
+    fn codename_of_a_release() {
+        let release =
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nSuite: stable\nCodename: trixie\n";
+        assert_eq!(codename(release), Some("trixie"));
+        assert_eq!(codename("Suite: stable\n"), None);
     }
 
     #[test]

@@ -47,9 +47,6 @@ pub struct Sprs {
     pub dexcr: u64,
     pub hashkeyr: u64,
     pub hashpkeyr: u64,
-    pub tfhar: u64,
-    pub tfiar: u64,
-    pub texasr: u64,
 }
 
 /// Architected registers of one vCPU.
@@ -230,9 +227,6 @@ impl State {
             s.dexcr,
             s.hashkeyr,
             s.hashpkeyr,
-            s.tfhar,
-            s.tfiar,
-            s.texasr,
         ];
         plain.into_iter().for_each(&mut f);
         s.pmc.iter().for_each(|v| f(u64::from(*v)));

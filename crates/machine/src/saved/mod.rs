@@ -26,7 +26,7 @@ const HASH_TABLE: SectionId = SectionId::new("hash-table");
 const CLOCK: SectionId = SectionId::new("clock");
 const ENTROPY: SectionId = SectionId::new("entropy");
 const CORE: SectionId = SectionId::new("core");
-const VCPU: SectionId = SectionId::new("vcpu");
+const VCPU: SectionId = SectionId { name: "vcpu", version: 2, oldest: 1 };
 const BOOT: SectionId = SectionId::new("boot");
 
 /// Why a partition was not saved or not taken over.
