@@ -111,7 +111,8 @@ impl Vcpu {
             CFAR => self.cfar(),
             PIDR => u64::from(r.pid),
             TFHAR..=TEXASRU => return self.raise_facility(fscr::ic::TM),
-            UCTRL | CTRL => u64::from(r.ctrl),
+            // 152 is for writing alone (5.4.4).
+            UCTRL => u64::from(r.ctrl),
             TIDR if v30 && !v31 => u64::from(r.tidr),
             FSCR => r.fscr,
             PSPB => u64::from(r.pspb),
@@ -128,7 +129,6 @@ impl Vcpu {
             PURR | SPURR => self.purr(),
             TIR => self.tir(),
             HASHKEYR if v31 => r.hashkeyr,
-            HASHPKEYR if v31 => r.hashpkeyr,
             UDEXCR | DEXCR if v31 => r.dexcr,
             TAR => {
                 self.need(fscr::TAR, fscr::ic::TAR)?;
@@ -246,7 +246,6 @@ impl Vcpu {
             VRSAVE => self.state.spr.vrsave = word,
             SPRG0..=SPRG3 => self.state.spr.sprg[(n - SPRG0) as usize] = value,
             HASHKEYR if v31 => self.state.spr.hashkeyr = value,
-            HASHPKEYR if v31 => self.state.spr.hashpkeyr = value,
             DEXCR if v31 => self.state.spr.dexcr = value,
             TAR => {
                 self.need(fscr::TAR, fscr::ic::TAR)?;

@@ -76,3 +76,16 @@ fn problem_state_has_some_bits_of_mmcr0_and_mmcr2() {
     assert_eq!(v.read_spr(UMMCR0), Ok(mmcr0::FC | mmcr0::PMAE | mmcr0::PMAO));
     assert_eq!(v.state.spr.mmcr[2], 0x5028_140A_0502_8000);
 }
+
+#[test]
+fn what_a_partition_cannot_have_is_as_if_it_were_not_there() {
+    // CTRL by the number that is for writing alone, and the hypervisor's key.
+    for number in [CTRL, HASHPKEYR] {
+        let mut v = vcpu(&POWER10);
+        assert_eq!(v.read_spr_or(number, 77), Ok(77));
+    }
+    let mut v = vcpu(&POWER10);
+    v.write_spr(HASHPKEYR, 5).unwrap();
+    assert_eq!(v.state.spr.hashpkeyr, 0);
+    assert_eq!((v.read_spr(UCTRL), v.read_spr(IC)), (Ok(1), Ok(0)));
+}

@@ -10,7 +10,7 @@ pub fn skipped(op: Op) -> Option<&'static str> {
         Op::sc | Op::scv => "a system call of the host",
         Op::wait => "waits",
         Op::mftb | Op::darn => "a different result each time",
-        Op::hashst | Op::hashchk => "the key is random",
+        Op::hashst | Op::hashchk => "the key is random; `xtask diff --system` has them",
         _ if op.row().chapter == Chapter::tm => {
             "QEMU's user mode lets every transaction fail; with MSR[TM]=0 `xtask diff --system` has them"
         }

@@ -156,7 +156,7 @@ fn address(r: &mut Rng) -> u64 {
 fn real(r: &mut Rng) -> u64 {
     let at = SANDBOX + 0x1000 * r.below(8);
     // Not beyond the last page.
-    let at = at + within(r, 0x1000).min(0xF80 + r.below(0x78));
+    let at = at + within(r, 0x1000).min(0xF90 + r.below(0x68));
     if r.one_in(3) { at } else { at | ea::KERNEL }
 }
 
@@ -236,7 +236,17 @@ impl Rows {
                 word
             }
         };
-        case.items = vec![Item::Words(vec![word])];
+        // What a hash is checked against is stored before, mostly.
+        let stored = match op {
+            Op::hashchk => Some(Op::hashst),
+            Op::hashchkp => Some(Op::hashstp),
+            _ => None,
+        };
+        let stored = stored.filter(|_| !r.one_in(4)).map(|store| {
+            let get = |field| op.row().get(field, u64::from(word));
+            self::word(store, &[Field::RA, Field::RB, Field::HASHD].map(|field| (field, get(field))))
+        });
+        case.items = vec![Item::Words(stored.into_iter().chain([word]).collect())];
         case
     }
 
@@ -246,7 +256,8 @@ impl Rows {
         if problem {
             case.msr |= msr::PR | msr::EE | msr::IR | msr::DR;
         }
-        (case.gpr[3], case.gpr[4]) = (if r.one_in(2) { integer(r, 64) } else { r.next() }, r.next() | 1);
+        // What is written is told from 0 and 1, which many registers hold that nobody can write.
+        (case.gpr[3], case.gpr[4]) = (if r.one_in(2) { integer(r, 64) | 2 } else { r.next() | 2 }, r.next() | 1);
         // PID, AMR and the like do not forbid the code.
         let read = format!("mfspr r4,{spr}");
         case.items = vec![text(&if write { format!("mtspr {spr},r3\n{read}") } else { read })];
@@ -281,7 +292,11 @@ impl Rows {
                     raw = row.set(raw, field, r.pick(&[0, 0, 16, 0])).unwrap_or(raw);
                 }
             }
-            if row.has(Field::RB) {
+            if row.has(Field::HASHD) {
+                // Within what is the same again for the next case.
+                raw = row.set(raw, Field::HASHD, -8 * (1 + r.below(2) as i64)).unwrap_or(raw);
+            }
+            if row.has(Field::RB) && !row.has(Field::HASHD) {
                 raw = row.set(raw, Field::RB, ZERO as i64).unwrap_or(raw);
             }
             if row.has(Field::RT) {

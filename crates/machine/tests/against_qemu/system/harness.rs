@@ -113,7 +113,7 @@ mod save_at {
 pub const CAUSES: u64 = 0x783F_0000;
 
 /// Doublewords of a range of the sandbox.
-const RANGE_WORDS: u64 = 8;
+const RANGE_WORDS: u64 = 16;
 
 /// Beginnings of what cases can touch: beginning and end of each page of the sandbox.
 pub fn ranges() -> Vec<u64> {
@@ -248,9 +248,12 @@ fn main(image: &mut Image, cases: usize, little: bool, rounds: u64) {
         constant(4, cases as u64),
         format!("std r4,{}(r13)\nli r4,{rounds}\nstd r4,{}(r13)\n", save_at::LEFT, save_at::ROUND),
     ];
+    // DEXCR[NPHIE,PHIE] for both states, which QEMU 7.2 takes for granted, and a key; POWER9 has neither.
+    let hashes = "lis r3,0x600\nrldicr r3,r3,32,31\noris r3,r3,0x600\nmtspr 828,r3\n\
+                  lis r3,0x1234\nori r3,r3,0x5678\nrldicr r3,r3,32,31\nmtspr 468,r3\n";
     let msr = if little { "mfmsr r3\nori r3,r3,1\n" } else { "mfmsr r3\n" };
     image.program(BASE, &format!("{msr}mtspr 27,r3\n{}mtspr 26,r3\nrfid", constant(3, MAIN)), false);
-    let next = image.program(MAIN, &head.concat(), little);
+    let next = image.program(MAIN, &(head.concat() + hashes), little);
     let ranges = ranges();
     let sprs: String = SPRS
         .iter()
