@@ -215,7 +215,6 @@ const REGISTERS: &[(std::ops::RangeInclusive<u32>, &str)] = &[
         61..=61,
         "IAMR: even bits are reserved and read as 0 here; QEMU keeps them, and translations that it has (Virtual Page Class Key Protection)",
     ),
-    (128..=131, "registers of transactional memory, which POWER10 has not (3.0B, 4.4.4)"),
     (136..=136, "CTRL by number 136 is the register of number 152; QEMU has two (Control Register)"),
     (144..=144, "TIDR has 16 bits; QEMU keeps 64 (3.0B, Thread Identification Register)"),
     (
