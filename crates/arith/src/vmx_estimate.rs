@@ -25,12 +25,18 @@ fn flush(x: u32, nj: bool) -> u32 {
     if nj && x & INFINITY == 0 { x & SIGN } else { x }
 }
 
+/// A result that is tiny is a zero in non-Java mode, and tiny is what it is before it is rounded (6.6.2, Underflow Exception):
+/// one that rounds up to the least normal number is a zero, too.
+fn result(outcome: Outcome<u32>, nj: bool) -> u32 {
+    if nj && outcome.flags.any(crate::fpscr::UX) { outcome.value & SIGN } else { flush(outcome.value, nj) }
+}
+
 fn unary(b: u128, nj: bool, f: impl Fn(u32) -> u32) -> u128 {
     each(|i| flush(f(flush(word(b, i), nj)), nj))
 }
 
 fn binary(a: u128, b: u128, nj: bool, f: impl Fn(u32, u32) -> Outcome<u32>) -> u128 {
-    each(|i| flush(f(flush(word(a, i), nj), flush(word(b, i), nj)).value, nj))
+    each(|i| result(f(flush(word(a, i), nj), flush(word(b, i), nj)), nj))
 }
 
 /// `vaddfp`
@@ -46,7 +52,7 @@ pub fn vsubfp(a: u128, b: u128, nj: bool) -> u128 {
 fn mul_add(form: MulAdd, a: u128, c: u128, b: u128, nj: bool) -> u128 {
     each(|i| {
         let [a, c, b] = [a, c, b].map(|v| flush(word(v, i), nj));
-        flush(fp::mul_add::<Single>(form, a, c, b, Control::default()).value, nj)
+        result(fp::mul_add::<Single>(form, a, c, b, Control::default()), nj)
     })
 }
 
