@@ -8,6 +8,7 @@ use isa::{IsaLevel, Op};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Registers, memory and ending.
 pub type Outcome = (Snapshot, Ending);
@@ -16,6 +17,8 @@ pub type Outcome = (Snapshot, Ending);
 pub const BATCH: usize = 8192;
 /// Differences of a row that are printed in full, and of all that are made short.
 const SHOWN: usize = 3;
+/// How often a long comparison says how far it is.
+const PROGRESS: Duration = Duration::from_secs(30);
 
 /// Which engine differs: the interpreter from QEMU, or translated code (of a test of a row from QEMU, of a stream from the
 /// interpreter).
@@ -125,19 +128,30 @@ impl Tally {
     }
 }
 
-/// Does all the work on so many threads.
+/// Does all the work on so many threads, and says from time to time how many tests of it were compared.
 pub fn on_threads<W: Send>(
     jobs: u64,
     work: impl Iterator<Item = W> + Send,
     one: impl Fn(W, &mut Tally) + Sync,
 ) -> Tally {
     let work = Mutex::new(work);
+    let progress = Mutex::new((0usize, Instant::now()));
+    let compared = |count: usize| {
+        let mut progress = progress.lock().expect("no thread panics as it tells");
+        progress.0 += count;
+        if progress.1.elapsed() >= PROGRESS {
+            progress.1 = Instant::now();
+            eprintln!("{} tests compared so far", progress.0);
+        }
+    };
     let next = || work.lock().expect("no thread panics as it takes").next();
     std::thread::scope(|scope| {
         let thread = || {
             let mut tally = Tally::default();
             while let Some(w) = next() {
+                let before = tally.tests;
                 one(w, &mut tally);
+                compared(tally.tests - before);
             }
             tally
         };

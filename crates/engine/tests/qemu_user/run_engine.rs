@@ -65,6 +65,11 @@ pub fn translator() -> Arc<Translator> {
 /// No stream takes so many steps.
 const MOST_STEPS: u64 = 1000;
 
+/// TAR as a test begins: what r31 holds, or what the runtime branches with.
+fn tar(test: &Test) -> u64 {
+    if test.sets_tar { test.before.gpr[31] } else { test.place.entry() }
+}
+
 impl Machine {
     /// A machine with the slots of all tests, which run in problem state with relocation off. With a translator, all code
     /// is translated before it runs.
@@ -142,6 +147,8 @@ impl Machine {
             self.begin(&Test { before: found.before.clone(), ..test.clone() });
             let v = self.engine.vcpu();
             (v.state.nia, v.state.spr.vrsave) = (found.nia, found.vrsave);
+            // Of the test, not of what r31 holds by now.
+            v.state.spr.tar = tar(test);
             v.reservation = found.reservation;
             self.engine.run(1);
             self.engine.vcpu().mailbox().lower(pending::STOP);
@@ -171,7 +178,7 @@ impl Machine {
         s.set_cr(b.cr as u32);
         s.set_xer(b.xer);
         s.spr.fscr = fscr::TAR | fscr::EBB | fscr::DSCR | fscr::PREFIX;
-        s.spr.tar = if test.sets_tar { b.gpr[31] } else { test.place.entry() };
+        s.spr.tar = tar(test);
         v.state = s;
         v.reservation = Default::default();
         let order = if little { msr::LE } else { 0 };
