@@ -173,6 +173,11 @@ pub fn excuses(test: &Test, want: &Outcome, got: &mut Outcome) -> Vec<&'static s
             is(&["bcdadd_", "bcdsub_"]) && seen.0.cr & 0xE0 == 0x20,
             &everything,
         );
+        rule("bcdctsq. loses the carry of a digit into doubleword 0 (6.17)", op == Op::bcdctsq_, &|got| {
+            if got.0.vsr[vrt] as u64 == want.0.vsr[vrt] as u64 {
+                vector(got);
+            }
+        });
         rule("what a number of more than 31 digits becomes is undefined (6.17)", op == Op::bcdcfsq_, &|got| {
             let value = b.vsr[32 + field(Field::VRB)] as i128;
             if value.unsigned_abs() >= 10u128.pow(31) {
