@@ -4,4 +4,5 @@ pub mod bcd;
 pub mod crypto;
 pub mod fp;
 pub mod fpscr;
+pub mod mma;
 pub mod vmx_estimate;

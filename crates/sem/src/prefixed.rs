@@ -4,6 +4,7 @@
 //! R=1 with RA other than 0 is an invalid form; here RA is not looked at then.
 #![allow(missing_docs)] // a function a row: the table names it, the manual says what it does
 
+pub use crate::mma::masked::*;
 pub use crate::vsx_select::*;
 use crate::{Fields, R, Sem, fixed, fp, storage, vsx};
 use isa::Prefixed;

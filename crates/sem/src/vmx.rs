@@ -168,8 +168,9 @@ fn call<S: Sem>(s: &mut S, f: crate::Helper, t: usize, imm: u64, a: usize, b: us
     Ok(())
 }
 
+/// Sets VSCR\[SAT\] if something saturated.
 #[inline(always)]
-fn note_saturation(vcpu: &mut Vcpu, saturated: bool) {
+pub(crate) fn note_saturation(vcpu: &mut Vcpu, saturated: bool) {
     if saturated {
         vcpu.state.vscr |= SAT;
     }

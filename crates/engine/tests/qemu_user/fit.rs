@@ -101,7 +101,8 @@ pub fn exact(op: Op) -> bool {
             starts(&["xxl", "xxp", "xxm", "xxsel", "xxbr", "xxsplt", "xxsl", "mfvsr", "xsabs", "xsneg", "xscpsgn"])
                 || starts(&["lxv", "stxv", "stxs"])
         }
-        Chapter::prefixed => !starts(&["plxs"]),
+        Chapter::prefixed => !starts(&["plxs", "pmxvf", "pmxvb"]),
+        Chapter::mma => !starts(&["xvf", "xvb"]),
         _ => false,
     }
 }

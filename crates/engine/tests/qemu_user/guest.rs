@@ -110,6 +110,8 @@ fn runtime() -> (Vec<u32>, HashMap<String, u64>) {
     p.line("mtspr 815,r0");
     p.line(format!("addi r30,r30,{SCRATCH}"));
     p.line("stdcx. r0,0,r30");
+    // What QEMU has beside FPSCR of earlier exceptions is forgotten by this.
+    p.line("mffs f0");
     p.line(format!("lfd f0,{}(r31)", at::FPSCR));
     p.line("mtfsf 255,f0,1,0");
     p.line(format!("addi r30,r31,{}", at::VSCR));

@@ -221,6 +221,11 @@ impl Machine {
         after
     }
 
+    /// Makes low memory, where tests with RA = 0 leave what they store, that of another machine, which ran other tests.
+    pub fn set_low(&mut self, other: &Machine) {
+        self.memory.write(LOW, &other.low()).expect("inside of RAM");
+    }
+
     /// Low memory.
     pub fn low(&self) -> Vec<u8> {
         let mut low = vec![0; LOW_BYTES as usize];
