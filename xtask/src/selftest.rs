@@ -34,6 +34,9 @@ const PACKAGES: &[&str] = &[
     "mawk",
     "gawk",
     "bc",
+    "python3-numpy",
+    "libopenblas0-serial",
+    "python3-pytest",
 ];
 /// Parts of the packages that no program of these reads; the guest would have them in its RAM.
 const LEFT_OUT: &[&str] =
@@ -49,6 +52,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sqlite", include_str!("../guest/selftest/sqlite")),
     ("perl", include_str!("../guest/selftest/perl")),
     ("awk", include_str!("../guest/selftest/awk")),
+    ("numpy", include_str!("../guest/selftest/numpy")),
 ];
 
 /// How the selftest is run.
@@ -60,7 +64,7 @@ pub struct Options {
     /// Run them on QEMU too, and compare every line that they print.
     #[arg(long, requires = "selftest")]
     compare: bool,
-    /// Only these programs, with commas: openssl, python, compress, sqlite, perl, awk.
+    /// Only these programs, with commas: openssl, python, compress, sqlite, perl, awk, numpy.
     #[arg(long, requires = "selftest", value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     /// Only these of Python's tests, with commas.

@@ -8,7 +8,8 @@ use crate::dispatch;
 use crate::emit::{plain_to_read, plain_to_write};
 use cpu::spr;
 use isa::{Insn, IsaLevel};
-use sem::float::Arithmetic;
+use sem::float::{Arithmetic, Elements};
+use sem::mma::OuterProduct;
 use sem::system::XER_PARTS;
 use sem::{Fallible, Fence, Helper, Reg, Sem, Target, VecOp, Width, XerBit, system_helpers};
 use vcpu::context::mode;
@@ -405,6 +406,22 @@ impl Sem for Recorder {
     fn compare_doubles(&mut self, x: usize, y: usize, _: Fallible, _: u64, _: u64) -> R {
         self.vsr(x);
         self.vsr(y);
+        self.found.raises = true;
+        Ok(())
+    }
+    fn compare_elements(&mut self, what: Elements, _: Fallible, _: u64) -> R {
+        for n in [what.x, what.y, what.t] {
+            self.vsr(n);
+        }
+        self.write_vsr(what.t);
+        self.found.raises = true;
+        Ok(())
+    }
+    fn outer_product(&mut self, what: OuterProduct, _: Fallible) -> R {
+        for n in (what.a..what.a + what.of_a()).chain([what.b]).chain(what.acc..what.acc + 4) {
+            self.vsr(n);
+        }
+        (what.acc..what.acc + 4).for_each(|n| self.write_vsr(n));
         self.found.raises = true;
         Ok(())
     }

@@ -140,6 +140,21 @@ pub struct Arithmetic {
     pub z: usize,
 }
 
+/// A comparison of each element of two VSRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elements {
+    /// Elements of single format, else of double.
+    pub single: bool,
+    /// VSR of the masks.
+    pub t: usize,
+    /// VSR of the first operand.
+    pub x: usize,
+    /// VSR of the second.
+    pub y: usize,
+    /// Relations that give ones: [`fp::EQUAL`], [`fp::GREATER`] or both.
+    pub relations: u8,
+}
+
 /// Doublewords 0 of A, B and C, by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands {

@@ -495,6 +495,24 @@ pub trait Sem: Sized {
         let zero = self.long(0);
         self.try_call_vsr(f, tag, zero, zero).map(|_| ())
     }
+    /// Compares VSRs x and y element by element, ones in VSR t where one of the relations is: `f` does it, called as by
+    /// [`Sem::try_call_vsr`], with the relations. Returns CR field 6: all ones, all zeros.
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn compare_elements(&mut self, what: float::Elements, f: Fallible, tag: u64) -> R<Self::Long> {
+        let (relations, zero) = (self.long(u64::from(what.relations)), self.long(0));
+        self.try_call_vsr(f, tag, relations, zero)
+    }
+    /// An outer product: `f` does it, called with its [`mma::OuterProduct::registers`] and [`mma::OuterProduct::masks`]. It reads
+    /// and writes the VSRs that those name, VSCR and FPSCR, nothing else.
+    ///
+    /// # Errors
+    /// [`Stop`] if it raised an interrupt.
+    fn outer_product(&mut self, what: mma::OuterProduct, f: Fallible) -> R {
+        let (registers, masks, zero) = (self.long(what.registers()), self.long(what.masks()), self.long(0));
+        self.try_call(f, registers, masks, zero).map(|_| ())
+    }
     /// Compares doublewords 0 of VSRs x and y: `f` does it, called as by [`Sem::try_call_vsr`], also with the CR field's number,
     /// which it only uses where it interrupts. Returns the relation, one of the four bits of a field.
     ///

@@ -3,7 +3,7 @@
 
 use crate::float::{self, Regs, arithmetic_rows, float_rows, scalar_value, vector_rows};
 use crate::fp::integer;
-use crate::{Fields, R, Sem, Vcpu, VecOp, fallible};
+use crate::{Fallible, Fields, R, Sem, Vcpu, VecOp, fallible};
 use arith::fp::{self, BFloat, Control, Double, Float, Half, Integer, MulAdd, Outcome, Quad, Rounding, Single};
 use arith::fpscr::{Flags, Status, fpscr_apply};
 
@@ -512,11 +512,18 @@ extern "C" fn compare_doublewords(vcpu: &mut Vcpu, regs: u64, accepted: u64, _: 
     compare_elements(vcpu, regs, accepted, 64)
 }
 
+/// Whether elements are singles, and the helper.
+const WORDS: (bool, Fallible) = (true, compare_words);
+const DOUBLEWORDS: (bool, Fallible) = (false, compare_doublewords);
+
 macro_rules! vector_compares {
     ($($name:ident $helper:ident $accepted:expr;)*) => {$(
         #[doc = concat!("`", stringify!($name), "`")]
         pub fn $name<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
-            let cr6 = float::call(s, $helper, Regs::vsr(i), u64::from($accepted))?;
+            let regs = Regs::vsr(i);
+            let (single, helper) = $helper;
+            let what = float::Elements { single, t: regs.t, x: regs.a, y: regs.b, relations: $accepted };
+            let cr6 = s.compare_elements(what, helper, regs.pack())?;
             if i.rc_vc() {
                 s.set_cr_field(6, cr6);
             }
@@ -526,12 +533,12 @@ macro_rules! vector_compares {
 }
 
 vector_compares! {
-    xvcmpeqsp compare_words fp::EQUAL;
-    xvcmpgtsp compare_words fp::GREATER;
-    xvcmpgesp compare_words fp::GREATER | fp::EQUAL;
-    xvcmpeqdp compare_doublewords fp::EQUAL;
-    xvcmpgtdp compare_doublewords fp::GREATER;
-    xvcmpgedp compare_doublewords fp::GREATER | fp::EQUAL;
+    xvcmpeqsp WORDS fp::EQUAL;
+    xvcmpgtsp WORDS fp::GREATER;
+    xvcmpgesp WORDS fp::GREATER | fp::EQUAL;
+    xvcmpeqdp DOUBLEWORDS fp::EQUAL;
+    xvcmpgtdp DOUBLEWORDS fp::GREATER;
+    xvcmpgedp DOUBLEWORDS fp::GREATER | fp::EQUAL;
 }
 
 // --- tests for software divide and square root ---

@@ -8,14 +8,15 @@ use super::layout::*;
 use super::*;
 use crate::hooks;
 use arith::fp::fast::{SAFE_DOUBLE, SAFE_SINGLE};
-use arith::fpscr;
+use arith::{fp, fpscr};
 use core::mem::offset_of;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{
     BlockArg, Endianness, InstBuilder, Value,
     types::{F32, F32X4, F64, F64X2, I8X16, I32, I32X4, I64, I64X2},
 };
-use sem::float::{Arithmetic, Operation};
+use sem::float::{Arithmetic, Elements, Operation};
+use sem::mma::OuterProduct;
 use vcpu::translated::Deferred as Kept;
 
 /// What FPSCR is to hear of, and what of it the state does not have yet.
@@ -505,29 +506,27 @@ impl Emit<'_, '_> {
         Ok(())
     }
 
-    /// Vector arithmetic: of FPSCR it changes exception bits alone, so that nothing has to be kept.
-    fn float_vector(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
-        let (floats, integers, (below_sign, place)) =
-            if what.single { (F32X4, I32X4, SINGLE) } else { (F64X2, I64X2, DOUBLE) };
-        let other = self.other_fpscr();
-        let [a, b, c] = [what.x, what.y, what.z].map(|n| {
-            let v = self.vsr(n);
-            self.b.ins().bitcast(floats, LITTLE, v)
-        });
-        let result = self.before_negation(what.operation, [a, b, c]);
+    /// VSR `n` as a vector of floats.
+    fn floats(&mut self, n: usize, single: bool) -> Value {
+        let v = self.vsr(n);
+        self.b.ins().bitcast(if single { F32X4 } else { F64X2 }, LITTLE, v)
+    }
+
+    /// Not zero if an element of a vector may raise something besides XX. A sum that is zero is exact.
+    fn elements_out_of_range(&mut self, result: Value, single: bool, sum: bool) -> Value {
+        let (integers, (below_sign, place)) = if single { (I32X4, SINGLE) } else { (I64X2, DOUBLE) };
         // As signed numbers: those below the least are negative.
         let bits = self.b.ins().bitcast(integers, LITTLE, result);
         let count = ((below_sign >> place) - LEAST_EXPONENT) << place;
         let [mask, least, last] = [below_sign, LEAST_EXPONENT << place, count - 1].map(|k| {
             let k = k as u64;
-            let lanes = if what.single { k << 32 | k } else { k };
+            let lanes = if single { k << 32 | k } else { k };
             let v = crate::vector::vec_const(self.b, u128::from(lanes) << 64 | u128::from(lanes));
             self.b.ins().bitcast(integers, LITTLE, v)
         });
         let magnitude = self.b.ins().band(bits, mask);
         let above = self.b.ins().isub(magnitude, least);
         let beyond = self.b.ins().icmp(IntCC::SignedGreaterThan, above, last);
-        let sum = matches!(what.operation, Operation::Add | Operation::Sub);
         let zero = crate::vector::vec_const(self.b, 0);
         let zero = self.b.ins().bitcast(integers, LITTLE, zero);
         let mut tiny = self.b.ins().icmp(IntCC::SignedLessThan, above, zero);
@@ -536,7 +535,16 @@ impl Emit<'_, '_> {
             let exact = self.b.ins().icmp(IntCC::Equal, magnitude, zero);
             tiny = self.b.ins().band_not(tiny, exact);
         }
-        let out = self.b.ins().bor(beyond, tiny);
+        self.b.ins().bor(beyond, tiny)
+    }
+
+    /// Vector arithmetic: of FPSCR it changes exception bits alone, so that nothing has to be kept.
+    fn float_vector(&mut self, what: Arithmetic, f: Fallible, tag: u64) -> R {
+        let other = self.other_fpscr();
+        let operands = [what.x, what.y, what.z].map(|n| self.floats(n, what.single));
+        let result = self.before_negation(what.operation, operands);
+        let sum = matches!(what.operation, Operation::Add | Operation::Sub);
+        let out = self.elements_out_of_range(result, what.single, sum);
         let out = self.b.ins().vany_true(out);
         let uncommon = self.b.ins().bor(other, out);
         let result = self.negated(what.operation, result);
@@ -548,6 +556,41 @@ impl Emit<'_, '_> {
         self.forget_vsr(what.t);
         self.local.vsr.insert(what.t, result);
         Ok(())
+    }
+
+    /// An outer product, the helper's: of registers it touches the VSRs alone that are named.
+    pub(super) fn outer(&mut self, what: OuterProduct, f: Fallible) -> R {
+        self.flush();
+        self.fallible_call(f, Long::K(what.registers()), Long::K(what.masks()), Long::K(0));
+        self.local.deferred = Deferred::default();
+        (what.acc..what.acc + 4).for_each(|n| self.forget_vsr(n));
+        Ok(())
+    }
+
+    /// A comparison of elements; one with a NaN is the helper's.
+    pub(super) fn float_elements(&mut self, what: Elements, f: Fallible, tag: u64) -> R<Long> {
+        let [a, b] = [what.x, what.y].map(|n| self.floats(n, what.single));
+        let relation = match what.relations {
+            fp::EQUAL => FloatCC::Equal,
+            fp::GREATER => FloatCC::GreaterThan,
+            _ => FloatCC::GreaterThanOrEqual,
+        };
+        let unordered = self.b.ins().fcmp(FloatCC::Unordered, a, b);
+        let unordered = self.b.ins().vany_true(unordered);
+        let mask = self.b.ins().fcmp(relation, a, b);
+        let mask = self.b.ins().bitcast(I8X16, LITTLE, mask);
+        let (all, any) = (self.b.ins().vall_true(mask), self.b.ins().vany_true(mask));
+        let [lt, eq, neither] = [8, 2, 0].map(|field| self.k(field));
+        let field = self.b.ins().select(any, neither, eq);
+        let field = self.b.ins().select(all, lt, field);
+        let at = vsr_offset(what.t);
+        let helper = (f, Long::K(tag), u64::from(what.relations));
+        let write = |s: &mut Self| s.store_state(mask, at);
+        let read = |s: &mut Self| [s.load_state(I8X16, at), s.load_state(I64, RESULT)];
+        let [mask, field] = self.uncommon(unordered, None, helper, [mask, field], write, read);
+        self.forget_vsr(what.t);
+        self.local.vsr.insert(what.t, mask);
+        Ok(Long::V(field))
     }
 
     pub(super) fn float_compare(&mut self, x: usize, y: usize, f: Fallible, tag: u64, field: u64) -> R<Long> {

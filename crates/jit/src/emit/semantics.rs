@@ -10,7 +10,8 @@ use cranelift_codegen::ir::{
     types::{I8, I8X16, I32, I64},
 };
 use isa::IsaLevel;
-use sem::float::Arithmetic;
+use sem::float::{Arithmetic, Elements};
+use sem::mma::OuterProduct;
 use sem::system_helpers as system;
 use sem::{Fallible, Fence, Helper, Lane, Reg, ReturnFrom, Sem, Target, VecOp, Width, XerBit};
 use vcpu::context::mode;
@@ -556,6 +557,12 @@ impl Sem for Emit<'_, '_> {
     }
     fn compare_doubles(&mut self, x: usize, y: usize, f: Fallible, tag: u64, field: u64) -> R<Long> {
         self.float_compare(x, y, f, tag, field)
+    }
+    fn compare_elements(&mut self, what: Elements, f: Fallible, tag: u64) -> R<Long> {
+        self.float_elements(what, f, tag)
+    }
+    fn outer_product(&mut self, what: OuterProduct, f: Fallible) -> R {
+        self.outer(what, f)
     }
     fn context_call(&mut self, f: Fallible, a: Long, b: Long, c: Long) -> R {
         self.context = Some(Context::Helper(f, [a, b, c]));

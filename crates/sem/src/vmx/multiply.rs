@@ -135,22 +135,25 @@ helpers_ab_sat! {
     });
 }
 
-// --- division: where the manual leaves the result undefined, the low bits of the quotient, or of a division by 1 ---
+// --- division: where the manual leaves the result undefined it is 0, as POWER9 and POWER10 have it, and NumPy counts on ---
 
-/// `(a << bits) / b`, its low bits.
+/// `(a << bits) / b`
 fn extended_unsigned(a: u64, b: u64, bits: u32) -> u64 {
-    (u128::from(a) << bits).checked_div(u128::from(b)).map_or(a, |q| q as u64)
+    // As with no divisor at all, the quotient has too many bits.
+    if a >= b { 0 } else { ((u128::from(a) << bits) / u128::from(b)) as u64 }
 }
 
 fn extended_signed(a: i64, b: i64, bits: u32) -> i64 {
-    (i128::from(a) << bits).checked_div(i128::from(b)).map_or(a, |q| q as i64)
+    let quotient = (i128::from(a) << bits).checked_div(i128::from(b)).unwrap_or(0);
+    let fits = quotient >> (bits - 1) == 0 || quotient >> (bits - 1) == -1;
+    if fits { quotient as i64 } else { 0 }
 }
 
 helpers_ab! {
-    vdivuw: |a, b| u32::zip(a, b, |a, b| a.checked_div(b).unwrap_or(a));
-    vdivud: |a, b| u64::zip(a, b, |a, b| a.checked_div(b).unwrap_or(a));
-    vdivsw: |a, b| i32::zip(a, b, |a, b| a.checked_div(b).unwrap_or(a));
-    vdivsd: |a, b| i64::zip(a, b, |a, b| a.checked_div(b).unwrap_or(a));
+    vdivuw: |a, b| u32::zip(a, b, |a, b| a.checked_div(b).unwrap_or(0));
+    vdivud: |a, b| u64::zip(a, b, |a, b| a.checked_div(b).unwrap_or(0));
+    vdivsw: |a, b| i32::zip(a, b, |a, b| a.checked_div(b).unwrap_or(0));
+    vdivsd: |a, b| i64::zip(a, b, |a, b| a.checked_div(b).unwrap_or(0));
     vmoduw: |a, b| u32::zip(a, b, |a, b| a.checked_rem(b).unwrap_or(0));
     vmodud: |a, b| u64::zip(a, b, |a, b| a.checked_rem(b).unwrap_or(0));
     vmodsw: |a, b| i32::zip(a, b, |a, b| a.checked_rem(b).unwrap_or(0));

@@ -44,10 +44,12 @@ pub fn vmul10cuq<S: Sem, I: Fields>(s: &mut S, i: I) -> R {
     super::call(s, helper, i.vrt(), 0, i.vra(), 0)
 }
 
-/// Low quadword of the quotient of `a || 0` by `b`, by shifting and subtracting; `a` where `b` is 0.
+/// The quotient of `a || 0` by `b`, by shifting and subtracting, or 0 where it is no quadword.
 fn divide_extended(a: u128, b: u128) -> u128 {
-    let Some(mut rest) = a.checked_rem(b) else { return a };
-    let mut quotient = 0u128;
+    if a >= b {
+        return 0;
+    }
+    let (mut rest, mut quotient) = (a, 0u128);
     for _ in 0..128 {
         let carry = rest >> 127 != 0;
         rest <<= 1;
@@ -60,19 +62,19 @@ fn divide_extended(a: u128, b: u128) -> u128 {
     quotient
 }
 
-// Where the manual leaves the result undefined, it is the low bits of the quotient, or that of a division by 1.
+// What is undefined is 0, as with smaller elements.
 helpers_ab! {
-    vdivuq: |a, b| a.checked_div(b).unwrap_or(a);
-    vdivsq: |a, b| (a as i128).checked_div(b as i128).unwrap_or(a as i128) as u128;
+    vdivuq: |a, b| a.checked_div(b).unwrap_or(0);
+    vdivsq: |a, b| (a as i128).checked_div(b as i128).unwrap_or(0) as u128;
     vmoduq: |a, b| a.checked_rem(b).unwrap_or(0);
     vmodsq: |a, b| (a as i128).checked_rem(b as i128).unwrap_or(0) as u128;
     vdiveuq: |a, b| divide_extended(a, b);
     vdivesq: |a, b| {
-        if b == 0 {
-            a
-        } else {
-            let quotient = divide_extended((a as i128).unsigned_abs(), (b as i128).unsigned_abs());
-            if (a ^ b) >> 127 != 0 { quotient.wrapping_neg() } else { quotient }
+        let quotient = divide_extended((a as i128).unsigned_abs(), (b as i128).unsigned_abs());
+        match (a ^ b) >> 127 != 0 {
+            true if quotient <= 1 << 127 => quotient.wrapping_neg(),
+            false if quotient < 1 << 127 => quotient,
+            _ => 0,
         }
     };
 }
@@ -94,7 +96,7 @@ mod tests {
     fn extended_division() {
         assert_eq!(divide_extended(1, 2), 1 << 127);
         assert_eq!(divide_extended(2, 3), u128::MAX / 3 * 2);
-        assert_eq!((divide_extended(5, 3), divide_extended(5, 0)), (u128::MAX / 3 * 2, 5));
+        assert_eq!((divide_extended(5, 3), divide_extended(5, 0)), (0, 0), "too many bits");
         assert_eq!(divide_extended(u128::MAX - 1, u128::MAX), u128::MAX - 1);
     }
 }
